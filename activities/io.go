@@ -1,0 +1,151 @@
+package activities
+
+import (
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// The inputs and results below travel through workflow histories: ids, digests
+// and numbers, never sources, logs or secrets. Everything large goes through
+// the artifact store under "<tag>/<number>/...".
+
+// PrepareInput asks to resolve a campaign before its first experiment.
+type PrepareInput struct {
+	Settings experiment.Settings `json:"settings"`
+}
+
+// PrepareResult is the campaign as recorded and what its ledger already holds:
+// after a lost Temporal database the ledger alone brings a campaign back.
+type PrepareResult struct {
+	Campaign experiment.Campaign `json:"campaign"`
+	Ledger   LedgerState         `json:"ledger"`
+}
+
+// LedgerState sums up the results of a campaign.
+type LedgerState struct {
+	Next      int                   `json:"next"` // number of the first experiment without a result
+	Incumbent *experiment.Incumbent `json:"incumbent,omitempty"`
+	Baseline  *experiment.Incumbent `json:"baseline,omitempty"`
+	Noise     experiment.Noise      `json:"noise"`
+	Tally     experiment.Tally      `json:"tally"`
+	Recent    []experiment.Brief    `json:"recent,omitempty"` // the last ten, newest last
+}
+
+// ProposeInput asks for a proposal. Round counts the repairs: 0 is the first
+// answer, 1 and 2 send a broken edit back with Apply's complaint, which is read
+// from the artifact store.
+type ProposeInput struct {
+	Campaign experiment.Campaign  `json:"campaign"`
+	Number   int                  `json:"number"`
+	Round    int                  `json:"round"`
+	Parent   experiment.Incumbent `json:"parent"`
+	Hints    []string             `json:"hints,omitempty"`
+	Program  string               `json:"program"` // digest of the program.md to read
+}
+
+// ProposeResult names a proposal, which is stored as "<tag>/<number>/proposal-<round>.json"
+// before it is returned: a proposal that was paid for is never asked for again.
+type ProposeResult struct {
+	Title    string  `json:"title"`
+	Proposer string  `json:"proposer"`
+	Tokens   int64   `json:"tokens,omitempty"`
+	CostUSD  float64 `json:"cost_usd,omitempty"`
+}
+
+// ApplyInput turns the proposal of this round into a candidate. The baseline
+// has no proposal: its candidate is the parent commit itself.
+type ApplyInput struct {
+	Campaign experiment.Campaign `json:"campaign"`
+	Number   int                 `json:"number"`
+	Round    int                 `json:"round"`
+	Parent   string              `json:"parent"` // commit
+	Baseline bool                `json:"baseline,omitempty"`
+}
+
+// ApplyResult is a candidate that edits, formats, builds, runs a few steps,
+// exports and is causal, or the Failure that says which of these it does not.
+type ApplyResult struct {
+	Commit       string              `json:"commit,omitempty"`
+	Source       string              `json:"source,omitempty"` // digest of the source archive in the artifact store
+	SyntaxTokens int                 `json:"syntax_tokens,omitempty"`
+	GraphDigest  string              `json:"graph_digest,omitempty"` // structure that the smoke run proved causal
+	Seconds      float64             `json:"seconds"`
+	Failure      *experiment.Failure `json:"failure,omitempty"`
+}
+
+// TrainInput asks for one training run of a candidate.
+type TrainInput struct {
+	Campaign experiment.Campaign `json:"campaign"`
+	Number   int                 `json:"number"`
+	Run      int                 `json:"run"` // 0..k-1; the baseline has k runs
+	Seed     uint64              `json:"seed"`
+	Source   string              `json:"source"`
+}
+
+// TrainResult is a finished training run. Slot is the task queue of the slot
+// that has the model on its disk; the model is in the artifact store as well.
+type TrainResult struct {
+	Measurement experiment.Measurement `json:"measurement"` // all but the score
+	Slot        string                 `json:"slot"`
+	Model       string                 `json:"model,omitempty"` // sha256 of the exported model
+}
+
+// EvaluateInput asks for the trusted score of an exported model.
+type EvaluateInput struct {
+	Campaign    experiment.Campaign    `json:"campaign"`
+	Number      int                    `json:"number"`
+	Run         int                    `json:"run"`
+	Model       string                 `json:"model"`
+	GraphDigest string                 `json:"graph_digest,omitempty"` // from ApplyResult
+	Measurement experiment.Measurement `json:"measurement"`
+}
+
+// EvaluateResult is the measurement with its score, or with its failure.
+type EvaluateResult struct {
+	Measurement experiment.Measurement `json:"measurement"`
+}
+
+// DecideInput is all that a decision depends on. Incumbent is nil for the
+// baseline.
+type DecideInput struct {
+	Campaign     experiment.Campaign      `json:"campaign"`
+	Number       int                      `json:"number"`
+	Parent       string                   `json:"parent"`
+	Commit       string                   `json:"commit"`
+	Title        string                   `json:"title"`
+	Proposer     string                   `json:"proposer"`
+	Program      string                   `json:"program"`
+	SyntaxTokens int                      `json:"syntax_tokens"`
+	Failure      *experiment.Failure      `json:"failure,omitempty"` // from Apply
+	Measurements []experiment.Measurement `json:"measurements,omitempty"`
+	Incumbent    *experiment.Incumbent    `json:"incumbent,omitempty"`
+	Noise        experiment.Noise         `json:"noise"`
+}
+
+// DecideResult is the decision, as the ledger has it.
+type DecideResult struct {
+	Brief     experiment.Brief     `json:"brief"`
+	Incumbent experiment.Incumbent `json:"incumbent"`
+	Noise     experiment.Noise     `json:"noise"`
+}
+
+// SetProgramInput stores a new program.md for a campaign.
+type SetProgramInput struct {
+	Tag  string `json:"tag"`
+	Text string `json:"text"`
+}
+
+// SetProgramResult names the stored text by its digest.
+type SetProgramResult struct {
+	Program string `json:"program"`
+}
+
+// Progress is the heartbeat of Train and Evaluate. It is a hint for people and
+// for the live view; the truth is the checkpoint on disk.
+type Progress struct {
+	Step           int64   `json:"step"`
+	Loss           float64 `json:"loss"`
+	ChargedSeconds float64 `json:"charged_seconds"`
+	BudgetSeconds  float64 `json:"budget_seconds"`
+	TokensPerSec   float64 `json:"tokens_per_second"`
+	Resumed        int64   `json:"resumed_from_step,omitempty"`
+}

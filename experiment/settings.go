@@ -1,0 +1,157 @@
+package experiment
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Settings is what a user gives to start a campaign. Every field but the tag
+// has a default, so {"tag":"mar5"} is a whole campaign.
+type Settings struct {
+	Tag    string `json:"tag"`
+	Target string `json:"target,omitempty"` // gogpt
+
+	// Identity of the numbers: a campaign never changes these, because results
+	// made under different values cannot be compared.
+	Budget   Duration `json:"budget,omitempty"`   // charged training time per run; 60s on CPU
+	Seeds    int      `json:"seeds,omitempty"`    // baseline runs that measure the noise; 3
+	Seed     uint64   `json:"seed,omitempty"`     // root of all random choices; derived from the tag
+	Proposer string   `json:"proposer,omitempty"` // hpo
+	Policy   string   `json:"policy,omitempty"`   // decision policy and its version
+
+	// Limits may change while the campaign runs (set_budget).
+	Limits
+
+	unknown []string // fields of the JSON input that no setting has
+}
+
+// Limits ends a campaign; the first one reached does. Zero is no limit.
+type Limits struct {
+	Experiments int      `json:"experiments,omitempty"` // the baseline is not counted
+	WallTime    Duration `json:"wall_time,omitempty"`
+	Plateau     int      `json:"plateau,omitempty"` // experiments in a row without a keep
+}
+
+// Defaults of Settings.
+const (
+	DefaultTarget   = "gogpt"
+	DefaultBudget   = Duration(60 * time.Second)
+	DefaultSeeds    = 3
+	DefaultProposer = "hpo"
+	DefaultPolicy   = "threshold/1"
+)
+
+// settingsFields lists every JSON name that Settings accepts.
+var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "proposer", "policy", "experiments", "wall_time", "plateau"}
+
+// UnmarshalJSON remembers unknown fields instead of failing, so that a typing
+// error in a workflow's input becomes one clear refusal by [Settings.Validate]
+// and not a decoding error deep inside an SDK.
+func (s *Settings) UnmarshalJSON(b []byte) error {
+	type plain Settings
+	if err := json.Unmarshal(b, (*plain)(s)); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	var fields map[string]json.RawMessage
+	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&fields); err != nil {
+		return fmt.Errorf("settings: %w", err)
+	}
+	s.unknown = nil
+	for name := range fields {
+		if !known(name) {
+			s.unknown = append(s.unknown, name)
+		}
+	}
+	sort.Strings(s.unknown)
+	return nil
+}
+
+func known(name string) bool {
+	for _, f := range settingsFields {
+		if f == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Validate reports the first setting that cannot be used, by its JSON name.
+func (s Settings) Validate() error {
+	if len(s.unknown) > 0 {
+		return fmt.Errorf("unknown settings field %q: the fields are %s", s.unknown[0], strings.Join(settingsFields, ", "))
+	}
+	if err := ValidateTag(s.Tag); err != nil {
+		return err
+	}
+	switch {
+	case s.Budget < 0:
+		return fmt.Errorf("budget is %v: charged training time per run must be positive, such as 60s", s.Budget)
+	case s.Budget > 0 && s.Budget < Duration(100*time.Millisecond):
+		return fmt.Errorf("budget is %v: at least 100ms of charged training time per run", s.Budget)
+	case s.Seeds < 0 || s.Seeds > 100:
+		return fmt.Errorf("seeds is %d: the baseline runs with 1 to 100 seeds", s.Seeds)
+	case s.Seed > 1<<62:
+		return fmt.Errorf("seed is %d: at most %d", s.Seed, uint64(1)<<62)
+	}
+	return s.Limits.Validate()
+}
+
+// Validate reports the first limit that cannot be used, by its JSON name.
+func (l Limits) Validate() error {
+	switch {
+	case l.Experiments < 0:
+		return fmt.Errorf("experiments is %d: a count of experiments, or 0 for no limit", l.Experiments)
+	case l.WallTime < 0:
+		return fmt.Errorf("wall_time is %v: a duration, or 0 for no limit", l.WallTime)
+	case l.Plateau < 0:
+		return fmt.Errorf("plateau is %d: a count of experiments, or 0 for no limit", l.Plateau)
+	}
+	return nil
+}
+
+// WithDefaults fills every field that was left out.
+func (s Settings) WithDefaults() Settings {
+	def(&s.Target, DefaultTarget)
+	def(&s.Budget, DefaultBudget)
+	def(&s.Seeds, DefaultSeeds)
+	def(&s.Proposer, DefaultProposer)
+	def(&s.Policy, DefaultPolicy)
+	if s.Seed == 0 {
+		s.Seed = seedOfTag(s.Tag)
+	}
+	return s
+}
+
+func def[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Conflict names the first field of identity that other gives and s does not
+// share; limits may differ. It returns "" when the two describe one campaign.
+func (s Settings) Conflict(other Settings) string {
+	diff := func(name string, given, have any) string {
+		return fmt.Sprintf("%s is %v there, not %v", name, have, given)
+	}
+	switch {
+	case other.Target != "" && other.Target != s.Target:
+		return diff("target", other.Target, s.Target)
+	case other.Budget != 0 && other.Budget != s.Budget:
+		return diff("budget", other.Budget, s.Budget)
+	case other.Seeds != 0 && other.Seeds != s.Seeds:
+		return diff("seeds", other.Seeds, s.Seeds)
+	case other.Seed != 0 && other.Seed != s.Seed:
+		return diff("seed", other.Seed, s.Seed)
+	case other.Proposer != "" && other.Proposer != s.Proposer:
+		return diff("proposer", other.Proposer, s.Proposer)
+	case other.Policy != "" && other.Policy != s.Policy:
+		return diff("policy", other.Policy, s.Policy)
+	}
+	return ""
+}

@@ -1,0 +1,42 @@
+package experiment
+
+// Verdict is how an experiment ends.
+type Verdict string
+
+// The three verdicts, in Karpathy's words.
+const (
+	Keep    Verdict = "keep"
+	Discard Verdict = "discard"
+	Crash   Verdict = "crash"
+)
+
+// Reason says why a verdict was given.
+type Reason string
+
+// The reasons. Baseline and Improved and Simpler come with keep; Worse, WithinNoise and
+// Duplicate with discard; the others with crash.
+const (
+	Baseline      Reason = "baseline"
+	Improved      Reason = "improved"
+	Simpler       Reason = "simpler"
+	Worse         Reason = "worse"
+	WithinNoise   Reason = "within-noise"
+	Duplicate     Reason = "duplicate"
+	InvalidEdit   Reason = "invalid-edit"
+	BuildFailed   Reason = "build-failed"
+	NotCausal     Reason = "not-causal"
+	NotExportable Reason = "not-exportable"
+	OOM           Reason = "oom"
+	NaN           Reason = "nan"
+	Timeout       Reason = "timeout"
+	KilledEarly   Reason = "killed-early"
+	Tampered      Reason = "tampered"
+	RunFailed     Reason = "run-failed" // non-zero exit that has no better name
+	Infra         Reason = "infra"
+)
+
+// Failure is what went wrong with a candidate: a result, never an error.
+type Failure struct {
+	Reason  Reason `json:"reason"`
+	Message string `json:"message"` // one or two lines; the log is an artifact
+}
