@@ -1,0 +1,130 @@
+// Package target says what is under research: which files a candidate may edit
+// and how it is checked, built, trained and evaluated.
+//
+// A [Target] is stateless and safe for concurrent use. It never touches git,
+// Temporal or the ledger; it works on directories that its caller owns. Every
+// process that runs a candidate's code is started through [sandbox].
+//
+// # Errors
+//
+// What the candidate did wrong comes back as an *experiment.Failure. An error
+// is ours (disk full, no Go toolchain, evaluator broken) and says what was
+// attempted and what can be done.
+package target
+
+import (
+	"context"
+	"io"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// Target is one program under research.
+type Target interface {
+	// Name is the value of the setting "target".
+	Name() string
+	// Editable lists the slash paths, from the repository's root, of the files
+	// that a candidate may edit.
+	Editable() []string
+	// Sources lists the paths of the commit that a build needs. They make up
+	// the source archive, and their uncommitted changes make a repository dirty.
+	Sources() []string
+	// PriorStdDev is the known standard deviation of val_bpb between seeds.
+	PriorStdDev() float64
+
+	// Guard applies the static rules to one edited file. The failure names line
+	// and rule, and goes back to the proposer.
+	Guard(path string, src []byte) *experiment.Failure
+	// Format puts a file into its normal form; a syntax error is a failure.
+	Format(path string, src []byte) ([]byte, *experiment.Failure)
+	// Syntax gives the digest of the editable files' normalized syntax trees
+	// (comments and formatting do not count) and their number of tokens. Two
+	// candidates with the same digest are duplicates.
+	Syntax(files map[string][]byte) (digest string, tokens int, err error)
+
+	// Build compiles the unpacked source archive in src into outDir. role says
+	// which program: Candidate or Evaluator. Compiler output goes to log.
+	Build(ctx context.Context, role Role, src, outDir string, log io.Writer) (*experiment.Failure, error)
+	// Data makes the data set once in dir, atomically, and returns its
+	// fingerprint: dir/<fingerprint>/train, dir/<fingerprint>/val. An existing one is kept.
+	Data(ctx context.Context, evaluator, dir string, log io.Writer) (fingerprint string, err error)
+	// Smoke trains a few steps and checks the export; it returns the digest of
+	// the graph's structure, proved causal.
+	Smoke(ctx context.Context, s SmokeSpec) (graphDigest string, failure *experiment.Failure, err error)
+	// Train runs a candidate until its budget is spent, resuming from
+	// s.Checkpoint where there is one. It reports progress about once a second.
+	Train(ctx context.Context, s TrainSpec, report func(Progress)) (Record, error)
+	// Evaluate scores an exported model with none of the candidate's code.
+	Evaluate(ctx context.Context, s EvaluateSpec) (Score, error)
+}
+
+// Role says which of a target's programs is meant.
+type Role string
+
+// The two programs: the candidate, which is not trusted, and the evaluator,
+// which is built from the campaign's base and never from a candidate.
+const (
+	Candidate Role = "candidate"
+	Evaluator Role = "evaluator"
+)
+
+// SmokeSpec describes the short run of a fresh candidate.
+type SmokeSpec struct {
+	Program, Evaluator string // built binaries
+	Dir                string // an empty directory for the run
+	Train              string // training split
+	Cores              int
+	Log                io.Writer
+}
+
+// TrainSpec describes one attempt at a training run.
+type TrainSpec struct {
+	Program string // built candidate
+	Dir     string // this attempt's own directory
+	Train   string // training split
+	Seed    uint64
+	Budget  experiment.Duration
+	Cores   int
+	// Resume lists directories of earlier attempts at the same run, newest
+	// first; Train continues from the newest checkpoint that is whole.
+	Resume []string
+	Log    io.Writer // train.log
+}
+
+// Progress of a training run.
+type Progress struct {
+	Step           int64
+	Loss           float64
+	ChargedSeconds float64
+	TokensPerSec   float64
+	ResumedFrom    int64
+}
+
+// Record is what a training run cost and gave, measured from outside.
+type Record struct {
+	ChargedSeconds, WallSeconds float64 // over all attempts
+	Tokens, Steps, Parameters   int64
+	PeakBytes                   int64
+	Model                       string // path of the exported model
+	Failure                     *experiment.Failure
+	LogTail                     []string // last lines, at most 40
+}
+
+// EvaluateSpec describes the scoring of a model.
+type EvaluateSpec struct {
+	Evaluator string // built binary
+	Model     string // path
+	Val       string // validation split
+	Proved    string // digest of a graph structure that Smoke proved causal
+	Cores     int
+	Log       io.Writer
+}
+
+// Score is the trusted measurement of a model.
+type Score struct {
+	ValBpb      float64
+	Seconds     float64
+	GraphDigest string
+	Parameters  int64
+	Failure     *experiment.Failure
+}
