@@ -1,0 +1,228 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
+)
+
+// opAttention is causal softmax attention in blocks of query rows over the
+// matrix kernels. Only scores of visible keys are ever used: those of masked
+// keys are computed with their block and overwritten, and never meet a value.
+var opAttention = register(Op{
+	Name: "attention", Arity: 3, Ints: []string{"window"},
+	Infer: func(a Attrs, in []Spec) (Spec, error) {
+		if err := floats(in); err != nil {
+			return Spec{}, err
+		}
+		q, k, v := in[0].Shape, in[1].Shape, in[2].Shape
+		if len(q) != 4 || len(k) != 4 || len(v) != 4 {
+			return Spec{}, fmt.Errorf("want q [B,T,NH,D], k and v [B,T,NKV,D]")
+		}
+		for i := range k {
+			if k[i] != v[i] || i != 2 && q[i] != k[i] {
+				return Spec{}, fmt.Errorf("q, k and v differ in dimension %d", i)
+			}
+		}
+		if q[2]%k[2] != 0 {
+			return Spec{}, fmt.Errorf("%d query heads are not a multiple of %d key heads", q[2], k[2])
+		}
+		return in[0], nil
+	},
+	Forward:  attentionForward,
+	Backward: attentionBackward,
+})
+
+// attnBlock is the number of query rows handled at once.
+const attnBlock = 64
+
+// heads is one call of attention: sizes and strides.
+type heads struct {
+	b, t, nh, nkv, d int
+	window           int
+	scale            float32
+}
+
+func (c *call) heads() heads {
+	s := c.in[0].shape
+	h := heads{b: s[0], t: s[1], nh: s[2], nkv: c.in[1].shape[2], d: s[3], window: c.int(0)}
+	if h.window <= 0 || h.window > h.t {
+		h.window = h.t
+	}
+	h.scale = float32(1 / math.Sqrt(float64(h.d)))
+	return h
+}
+
+// q and kv are the [T,D] matrix of one head as a view, from row t on.
+func (h *heads) q(v []float32, b, head, t int) cpu.Mat {
+	return cpu.Mat{Data: v[((b*h.t+t)*h.nh+head)*h.d:], RS: h.nh * h.d, CS: 1}
+}
+
+func (h *heads) kv(v []float32, b, head, t int) cpu.Mat {
+	return cpu.Mat{Data: v[((b*h.t+t)*h.nkv+head*h.nkv/h.nh)*h.d:], RS: h.nkv * h.d, CS: 1}
+}
+
+// span is the range of keys that query rows lo..hi can see.
+func (h *heads) span(lo, hi int) (from, to int) { return max(0, lo-h.window+1), hi }
+
+// visible is the range of keys that query t sees.
+func (h *heads) visible(t int) (from, to int) { return max(0, t-h.window+1), t + 1 }
+
+// scores fills s [rows, keys] with softmax probabilities of query rows lo..hi
+// and, when lse is set, stores the log of each row's sum. Masked entries are 0.
+func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, lse []float32) (from, keys int) {
+	from, to := h.span(lo, hi)
+	keys = to - from
+	q, k := h.q(c.in[0].data, b, head, lo), h.kv(c.in[1].data, b, head, from)
+	d.kern.Gemm(d.work[w], hi-lo, keys, h.d, q, k.T(), s, keys, false)
+	for t := lo; t < hi; t++ {
+		row := s[(t-lo)*keys : (t-lo+1)*keys]
+		a, z := h.visible(t)
+		a, z = a-from, z-from
+		clear(row[:a])
+		clear(row[z:])
+		live := row[a:z]
+		d.kern.Scale(live, live, h.scale)
+		m := d.kern.Max(live)
+		sum := d.kern.ExpSub(live, live, m)
+		d.kern.Scale(live, live, 1/sum)
+		if lse != nil {
+			lse[t] = m + float32(math.Log(float64(sum)))
+		}
+	}
+	return from, keys
+}
+
+// recompute fills s with the probabilities from the saved log sums.
+func (h *heads) recompute(d *Device, w int, c *call, b, head, lo, hi int, s, lse []float32) (from, keys int) {
+	from, to := h.span(lo, hi)
+	keys = to - from
+	q, k := h.q(c.in[0].data, b, head, lo), h.kv(c.in[1].data, b, head, from)
+	d.kern.Gemm(d.work[w], hi-lo, keys, h.d, q, k.T(), s, keys, false)
+	for t := lo; t < hi; t++ {
+		row := s[(t-lo)*keys : (t-lo+1)*keys]
+		a, z := h.visible(t)
+		a, z = a-from, z-from
+		clear(row[:a])
+		clear(row[z:])
+		live := row[a:z]
+		d.kern.Scale(live, live, h.scale)
+		d.kern.ExpSub(live, live, lse[t])
+	}
+	return from, keys
+}
+
+// maxKeys bounds the keys of one block.
+func (h *heads) maxKeys() int { return min(h.t, h.window+attnBlock) }
+
+func attentionForward(c *call) {
+	h, d := c.heads(), c.dev
+	var lse []float32
+	if c.grads {
+		lse = c.save(h.b * h.nh * h.t)
+	}
+	// A product with masked zeros would let a NaN or infinity of a later value
+	// through (0*NaN), so such inputs take the exact path.
+	exact := !d.allFinite(c.in[2].data)
+	d.pool.each(h.b*h.nh, func(w, i int) {
+		b, head := i/h.nh, i%h.nh
+		s := d.tmp(w, attnBlock*h.maxKeys())
+		var l []float32
+		if lse != nil {
+			l = lse[i*h.t : (i+1)*h.t]
+		}
+		for lo := 0; lo < h.t; lo += attnBlock {
+			hi := min(lo+attnBlock, h.t)
+			from, keys := h.scores(d, w, c, b, head, lo, hi, s, l)
+			v, out := h.kv(c.in[2].data, b, head, from), h.q(c.out.data, b, head, lo)
+			if exact {
+				h.mixExact(out, s, v, lo, hi, from, keys)
+				continue
+			}
+			d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), v, out.Data, out.RS, false)
+		}
+	})
+}
+
+// mixExact is out = probabilities @ v over visible keys only.
+func (h *heads) mixExact(out cpu.Mat, s []float32, v cpu.Mat, lo, hi, from, keys int) {
+	for t := lo; t < hi; t++ {
+		o := out.Data[(t-lo)*out.RS:][:h.d]
+		clear(o)
+		a, z := h.visible(t)
+		for j := a; j < z; j++ {
+			p := s[(t-lo)*keys+j-from]
+			for i, x := range v.Data[(j-from)*v.RS:][:h.d] {
+				o[i] += p * x
+			}
+		}
+	}
+}
+
+// allFinite is false when any element is NaN or infinite (or, harmlessly, when
+// the sum overflows).
+func (d *Device) allFinite(x []float32) bool {
+	s := d.kern.Sum(x)
+	return s-s == 0
+}
+
+// attentionBackward recomputes the probabilities block by block. A task is one
+// key head of one batch entry, so that dk and dv have one writer.
+func attentionBackward(c *call) {
+	h, d := c.heads(), c.dev
+	dq, dk, dv := c.din(0), c.din(1), c.din(2)
+	group := h.nh / h.nkv
+	size := attnBlock * h.maxKeys()
+	d.pool.each(h.b*h.nkv, func(w, i int) {
+		b, kv := i/h.nkv, i%h.nkv
+		buf := d.tmp(w, 2*size)
+		for head := kv * group; head < (kv+1)*group; head++ {
+			lse := c.saved[(b*h.nh+head)*h.t:][:h.t]
+			for lo := 0; lo < h.t; lo += attnBlock {
+				h.backBlock(d, w, c, b, head, lo, min(lo+attnBlock, h.t), buf[:size], buf[size:], lse, dq, dk, dv)
+			}
+		}
+	})
+}
+
+// backBlock adds the gradients of one block of query rows.
+func (h *heads) backBlock(d *Device, w int, c *call, b, head, lo, hi int, p, ds, lse, dq, dk, dv []float32) {
+	k, wk, rows := d.kern, d.work[w], hi-lo
+	from, keys := h.recompute(d, w, c, b, head, lo, hi, p, lse)
+	dout := h.q(c.dout, b, head, lo)
+	if dv != nil { // dv += pᵀ dout
+		g := h.kv(dv, b, head, from)
+		k.Gemm(wk, keys, h.d, rows, transposed(p, keys), dout, g.Data, g.RS, true)
+	}
+	if dq == nil && dk == nil {
+		return
+	}
+	// ds = p (dout vᵀ - sum(dout out)) scale
+	k.Gemm(wk, rows, keys, h.d, dout, h.kv(c.in[2].data, b, head, from).T(), ds, keys, false)
+	out := h.q(c.out.data, b, head, lo)
+	for r := range rows {
+		a, z := h.visible(lo + r)
+		a, z = a-from+r*keys, z-from+r*keys
+		delta := k.Dot(dout.Data[r*dout.RS:][:h.d], out.Data[r*out.RS:][:h.d])
+		clear(ds[r*keys : a])
+		clear(ds[z : (r+1)*keys])
+		k.SoftmaxGrad(ds[a:z], p[a:z], delta, h.scale)
+	}
+	if dq != nil { // dq += ds k
+		g := h.q(dq, b, head, lo)
+		k.Gemm(wk, rows, h.d, keys, rowMajor(ds, keys), h.kv(c.in[1].data, b, head, from), g.Data, g.RS, true)
+	}
+	if dk != nil { // dk += dsᵀ q
+		g := h.kv(dk, b, head, from)
+		k.Gemm(wk, keys, h.d, rows, transposed(ds, keys), h.q(c.in[0].data, b, head, lo), g.Data, g.RS, true)
+	}
+}
+
+// Attention is causal softmax attention with scale 1/sqrt(D): t is q
+// [B,T,NH,D]; k and v are [B,T,NKV,D], NH a multiple of NKV, query head h
+// reads key head h*NKV/NH. A query sees itself and the window-1 positions
+// before it; window <= 0 means all before it. The result is [B,T,NH,D].
+func (t *Tensor) Attention(k, v *Tensor, window int) *Tensor {
+	return apply(opAttention, Attrs{Ints: []int{window}}, t, k, v)
+}

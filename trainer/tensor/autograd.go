@@ -1,0 +1,90 @@
+package tensor
+
+import "slices"
+
+// Backward adds the gradient of the scalar t to every leaf it was computed
+// from, and frees the gradients of intermediate values on the way.
+func (t *Tensor) Backward() {
+	t.use("backward")
+	if len(t.data) != 1 || t.isInt {
+		fail("backward", "got shape %v, want a scalar loss", t.shape)
+	}
+	if t.made == nil {
+		fail("backward", "the loss does not depend on any Param (or was computed under NoGrad)")
+	}
+	d := t.dev
+	t.grad = d.mem.alloc(1)
+	t.grad[0] = 1
+	for i := slices.Index(d.tape, t.made); i >= 0; i-- {
+		c := d.tape[i]
+		if c.out.grad == nil {
+			continue
+		}
+		c.dout = c.out.grad
+		c.op.Backward(c)
+		c.dout = nil
+		if c.out.grad != nil {
+			d.mem.free(c.out.grad)
+			c.out.grad = nil
+		}
+	}
+}
+
+// ZeroGrad sets the gradients of all leaves to zero.
+func (d *Device) ZeroGrad() {
+	for _, t := range d.leaves {
+		if t.grad != nil {
+			clear(t.grad)
+		}
+	}
+}
+
+type customFns struct {
+	name     string
+	forward  func(out []float32, in [][]float32)
+	backward func(dout []float32, in, din [][]float32)
+}
+
+var opCustom = register(Op{
+	Name: "custom", Arity: -1, Ints: []string{"shape..."},
+	Infer: func(a Attrs, in []Spec) (Spec, error) {
+		if err := floats(in); err != nil {
+			return Spec{}, err
+		}
+		return checked(a.Ints)
+	},
+	Forward: func(c *call) { c.custom.forward(c.out.data, c.slices(false)) },
+	Backward: func(c *call) {
+		if c.custom.backward != nil {
+			c.custom.backward(c.dout, c.slices(false), c.slices(true))
+		}
+	},
+	TrainingOnly: "it runs the candidate's own Go code",
+})
+
+func (c *call) slices(grads bool) [][]float32 {
+	l := make([][]float32, len(c.in))
+	for i, t := range c.in {
+		if grads {
+			l[i] = c.din(i)
+		} else {
+			l[i] = t.data
+		}
+	}
+	return l
+}
+
+// Custom is an operation in plain Go for training; it cannot be exported.
+// forward fills out (undefined contents before) from the inputs' elements;
+// backward adds to din from dout, din[i] is nil where no gradient is needed,
+// and a nil backward means no gradient. Both see host memory, row-major.
+func Custom(name string, inputs []*Tensor, outShape []int,
+	forward func(out []float32, in [][]float32),
+	backward func(dout []float32, in, din [][]float32)) *Tensor {
+	if len(inputs) == 0 || forward == nil {
+		fail("custom", "%q needs at least one input and a forward function", name)
+	}
+	c := &call{op: opCustom, attrs: Attrs{Ints: outShape}, in: inputs,
+		custom: &customFns{name: name, forward: forward, backward: backward}}
+	return c.do()
+}

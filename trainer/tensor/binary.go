@@ -1,0 +1,217 @@
+package tensor
+
+import (
+	"math"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
+)
+
+// binary describes a broadcasting operation of two inputs. da and db overwrite
+// g with the local gradient; nil means no gradient.
+type binary struct {
+	fwd    func(k *cpu.Set, y, a, b []float32)
+	da, db func(k *cpu.Set, g, dy, y, a, b []float32)
+}
+
+func registerBinary(name string, bin binary) *Op {
+	op := Op{
+		Name: name, Arity: 2,
+		Infer: func(_ Attrs, in []Spec) (Spec, error) {
+			if err := floats(in); err != nil {
+				return Spec{}, err
+			}
+			s, err := broadcastShape(in[0].Shape, in[1].Shape)
+			if err != nil {
+				return Spec{}, err
+			}
+			return checked(s)
+		},
+		Forward: func(c *call) {
+			k := c.dev.kern
+			c.dev.elementwise(c.out, func(dst []float32, in [][]float32) { bin.fwd(k, dst, in[0], in[1]) }, c.in...)
+		},
+	}
+	if bin.da != nil {
+		op.Backward = func(c *call) {
+			k := c.dev.kern
+			c.dev.gradient(c.din(0), 0, c, func(g, dy, y []float32, in [][]float32) { bin.da(k, g, dy, y, in[0], in[1]) })
+			c.dev.gradient(c.din(1), 1, c, func(g, dy, y []float32, in [][]float32) { bin.db(k, g, dy, y, in[0], in[1]) })
+		}
+	}
+	return register(op)
+}
+
+var nan32 = float32(math.NaN())
+
+// choose gives dy where the input won, half to each in a tie.
+func choose(g, dy, mine, other []float32, sign float32) {
+	for i, v := range dy {
+		switch d := (mine[i] - other[i]) * sign; {
+		case d > 0:
+			g[i] = v
+		case d == 0:
+			g[i] = v / 2
+		default:
+			g[i] = 0
+		}
+	}
+}
+
+var (
+	opAdd = registerBinary("add", binary{
+		fwd: func(k *cpu.Set, y, a, b []float32) { k.Add(y, a, b) },
+		da:  func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
+		db:  func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
+	})
+	opSub = registerBinary("sub", binary{
+		fwd: func(_ *cpu.Set, y, a, b []float32) {
+			for i, v := range a {
+				y[i] = v - b[i]
+			}
+		},
+		da: func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
+		db: func(k *cpu.Set, g, dy, _, _, _ []float32) { k.Scale(g, dy, -1) },
+	})
+	opMul = registerBinary("mul", binary{
+		fwd: func(k *cpu.Set, y, a, b []float32) { k.Mul(y, a, b) },
+		da:  func(k *cpu.Set, g, dy, _, _, b []float32) { k.Mul(g, dy, b) },
+		db:  func(k *cpu.Set, g, dy, _, a, _ []float32) { k.Mul(g, dy, a) },
+	})
+	opDiv = registerBinary("div", binary{
+		fwd: func(_ *cpu.Set, y, a, b []float32) {
+			for i, v := range a {
+				y[i] = v / b[i]
+			}
+		},
+		da: func(_ *cpu.Set, g, dy, _, _, b []float32) {
+			for i, v := range dy {
+				g[i] = v / b[i]
+			}
+		},
+		db: func(_ *cpu.Set, g, dy, y, _, b []float32) {
+			for i, v := range dy {
+				g[i] = -v * y[i] / b[i]
+			}
+		},
+	})
+	opMaximum = registerBinary("maximum", binary{
+		fwd: func(_ *cpu.Set, y, a, b []float32) {
+			for i, v := range a {
+				y[i] = max(v, b[i])
+			}
+		},
+		da: func(_ *cpu.Set, g, dy, _, a, b []float32) { choose(g, dy, a, b, 1) },
+		db: func(_ *cpu.Set, g, dy, _, a, b []float32) { choose(g, dy, b, a, 1) },
+	})
+	opMinimum = registerBinary("minimum", binary{
+		fwd: func(_ *cpu.Set, y, a, b []float32) {
+			for i, v := range a {
+				y[i] = min(v, b[i])
+			}
+		},
+		da: func(_ *cpu.Set, g, dy, _, a, b []float32) { choose(g, dy, a, b, -1) },
+		db: func(_ *cpu.Set, g, dy, _, a, b []float32) { choose(g, dy, b, a, -1) },
+	})
+	opGreater = registerBinary("greater", binary{
+		fwd: func(_ *cpu.Set, y, a, b []float32) {
+			for i, v := range a {
+				w := b[i]
+				switch {
+				case v > w:
+					y[i] = 1
+				case v <= w:
+					y[i] = 0
+				default: // one of them is NaN
+					y[i] = nan32
+				}
+			}
+		},
+	})
+	opWhere = register(Op{
+		Name: "where", Arity: 3,
+		Infer: func(_ Attrs, in []Spec) (Spec, error) {
+			if err := floats(in); err != nil {
+				return Spec{}, err
+			}
+			s, err := broadcastShape(in[0].Shape, in[1].Shape)
+			if err != nil {
+				return Spec{}, err
+			}
+			if s, err = broadcastShape(s, in[2].Shape); err != nil {
+				return Spec{}, err
+			}
+			return checked(s)
+		},
+		Forward: func(c *call) {
+			c.dev.elementwise(c.out, func(y []float32, in [][]float32) {
+				for i, v := range in[0] {
+					a, b := in[1][i], in[2][i]
+					switch {
+					case v != v || a != a || b != b:
+						y[i] = nan32
+					case v != 0:
+						y[i] = a
+					default:
+						y[i] = b
+					}
+				}
+			}, c.in...)
+		},
+		Backward: func(c *call) {
+			pick := func(want bool) func(g, dy, _ []float32, in [][]float32) {
+				return func(g, dy, _ []float32, in [][]float32) {
+					for i, v := range dy {
+						g[i] = 0
+						if (in[0][i] != 0) == want {
+							g[i] = v
+						}
+					}
+				}
+			}
+			c.dev.gradient(c.din(1), 1, c, pick(true))
+			c.dev.gradient(c.din(2), 2, c, pick(false))
+		},
+	})
+)
+
+func init() {
+	// Residual additions are the most frequent binary operation: when nothing
+	// is repeated, hand the gradient on instead of copying it.
+	general := opAdd.Backward
+	opAdd.Backward = func(c *call) {
+		a, b := c.in[0], c.in[1]
+		if len(a.data) != len(c.out.data) || len(b.data) != len(c.out.data) {
+			general(c)
+			return
+		}
+		if g := c.din(1); g != nil {
+			c.dev.accumulate(g, c.dout)
+		}
+		c.pass(0)
+	}
+}
+
+// Add is t + b with broadcasting.
+func (t *Tensor) Add(b *Tensor) *Tensor { return apply(opAdd, Attrs{}, t, b) }
+
+// Sub is t - b with broadcasting.
+func (t *Tensor) Sub(b *Tensor) *Tensor { return apply(opSub, Attrs{}, t, b) }
+
+// Mul is t * b, elementwise with broadcasting.
+func (t *Tensor) Mul(b *Tensor) *Tensor { return apply(opMul, Attrs{}, t, b) }
+
+// Div is t / b with broadcasting.
+func (t *Tensor) Div(b *Tensor) *Tensor { return apply(opDiv, Attrs{}, t, b) }
+
+// Maximum is the larger of t and b, elementwise; ties share the gradient.
+func (t *Tensor) Maximum(b *Tensor) *Tensor { return apply(opMaximum, Attrs{}, t, b) }
+
+// Minimum is the smaller of t and b, elementwise; ties share the gradient.
+func (t *Tensor) Minimum(b *Tensor) *Tensor { return apply(opMinimum, Attrs{}, t, b) }
+
+// Greater is 1 where t > b, else 0, NaN where either is NaN; no gradient.
+func (t *Tensor) Greater(b *Tensor) *Tensor { return apply(opGreater, Attrs{}, t, b) }
+
+// Where is a where t is not zero, else b, with broadcasting. It is NaN where
+// any of the three is, chosen or not.
+func (t *Tensor) Where(a, b *Tensor) *Tensor { return apply(opWhere, Attrs{}, t, a, b) }

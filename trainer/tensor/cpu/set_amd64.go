@@ -1,0 +1,3 @@
+package cpu
+
+func accelerated() []*Set { return nil }

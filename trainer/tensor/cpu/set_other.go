@@ -1,0 +1,6 @@
+//go:build !amd64
+
+package cpu
+
+// accelerated: no assembly for this architecture yet.
+func accelerated() []*Set { return nil }

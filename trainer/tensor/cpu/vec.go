@@ -1,0 +1,186 @@
+package cpu
+
+import "math"
+
+// vectors are the elementwise kernels of a Set.
+type vectors struct {
+	Add    func(dst, a, b []float32)                   // dst = a + b
+	Mul    func(dst, a, b []float32)                   // dst = a * b
+	MulAdd func(dst, a, b []float32)                   // dst += a * b
+	Scale  func(dst, x []float32, s float32)           // dst = s * x
+	Axpy   func(dst []float32, s float32, x []float32) // dst += s * x
+	Sum    func(x []float32) float32
+	Dot    func(a, b []float32) float32
+	Max    func(x []float32) float32 // NaN if any is NaN
+	Exp    func(dst, x []float32)
+	// ExpSub is dst = exp(x - m); it returns the sum.
+	ExpSub  func(dst, x []float32, m float32) float32
+	Tanh    func(dst, x []float32)
+	Sigmoid func(dst, x []float32)
+	// ReluSquare is dst = max(x,0)^2; its gradient adds 2 max(x,0) dy to dx.
+	ReluSquare     func(dst, x []float32)
+	ReluSquareGrad func(dx, dy, x []float32)
+	// SoftmaxGrad is ds = p * (ds - delta) * scale.
+	SoftmaxGrad func(ds, p []float32, delta, scale float32)
+	// SoftcapGrad is z = e * f * (1 - z*z*r), for capped logits z, their
+	// exponentials e and r = 1/cap^2.
+	SoftcapGrad func(z, e []float32, f, r float32)
+	// AdamW is one step with decoupled decay: m and v move towards g and g*g,
+	// then p = p*keep - lr*m/(sqrt(v)*c + eps).
+	AdamW func(p, g, m, v []float32, beta1, beta2, lr, c, eps, keep float32)
+}
+
+func plainVectors() vectors {
+	return vectors{
+		Add: addGo, Mul: mulGo, MulAdd: mulAddGo, Scale: scaleGo, Axpy: axpyGo,
+		Sum: sumGo, Dot: dotGo, Max: maxGo, Exp: expGo, ExpSub: expSubGo, Tanh: tanhGo, Sigmoid: sigmoidGo,
+		ReluSquare: reluSquareGo, ReluSquareGrad: reluSquareGradGo,
+		SoftmaxGrad: softmaxGradGo, SoftcapGrad: softcapGradGo, AdamW: adamwGo,
+	}
+}
+
+func addGo(dst, a, b []float32) {
+	b, dst = b[:len(a)], dst[:len(a)]
+	for i, v := range a {
+		dst[i] = v + b[i]
+	}
+}
+
+func mulGo(dst, a, b []float32) {
+	b, dst = b[:len(a)], dst[:len(a)]
+	for i, v := range a {
+		dst[i] = v * b[i]
+	}
+}
+
+func mulAddGo(dst, a, b []float32) {
+	b, dst = b[:len(a)], dst[:len(a)]
+	for i, v := range a {
+		dst[i] += v * b[i]
+	}
+}
+
+func scaleGo(dst, x []float32, s float32) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		dst[i] = s * v
+	}
+}
+
+func axpyGo(dst []float32, s float32, x []float32) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		dst[i] += s * v
+	}
+}
+
+// sumGo adds in four strands: faster, and closer to the true sum.
+func sumGo(x []float32) float32 {
+	var a, b, c, d float32
+	for ; len(x) >= 4; x = x[4:] {
+		a += x[0]
+		b += x[1]
+		c += x[2]
+		d += x[3]
+	}
+	for _, v := range x {
+		a += v
+	}
+	return (a + b) + (c + d)
+}
+
+func dotGo(x, y []float32) float32 {
+	var a, b, c, d float32
+	y = y[:len(x)]
+	for ; len(x) >= 4; x, y = x[4:], y[4:] {
+		a += x[0] * y[0]
+		b += x[1] * y[1]
+		c += x[2] * y[2]
+		d += x[3] * y[3]
+	}
+	for i, v := range x {
+		a += v * y[i]
+	}
+	return (a + b) + (c + d)
+}
+
+func maxGo(x []float32) float32 {
+	m := x[0]
+	for _, v := range x[1:] {
+		m = max(m, v)
+	}
+	return m
+}
+
+func expGo(dst, x []float32) {
+	for i, v := range x {
+		dst[i] = exp32(v)
+	}
+}
+
+func expSubGo(dst, x []float32, m float32) float32 {
+	var s float32
+	for i, v := range x {
+		e := exp32(v - m)
+		dst[i] = e
+		s += e
+	}
+	return s
+}
+
+func tanhGo(dst, x []float32) {
+	for i, v := range x {
+		dst[i] = tanh32(v)
+	}
+}
+
+func sigmoidGo(dst, x []float32) {
+	for i, v := range x {
+		dst[i] = 1 / (1 + exp32(-v))
+	}
+}
+
+func reluSquareGo(dst, x []float32) {
+	for i, v := range x {
+		v = max(v, 0)
+		dst[i] = v * v
+	}
+}
+
+func reluSquareGradGo(dx, dy, x []float32) {
+	dx, dy = dx[:len(x)], dy[:len(x)]
+	for i, v := range x {
+		dx[i] += 2 * max(v, 0) * dy[i]
+	}
+}
+
+func softmaxGradGo(ds, p []float32, delta, scale float32) {
+	ds = ds[:len(p)]
+	for i, v := range p {
+		ds[i] = v * (ds[i] - delta) * scale
+	}
+}
+
+func softcapGradGo(z, e []float32, f, r float32) {
+	z = z[:len(e)]
+	for i, v := range e {
+		z[i] = v * f * (1 - z[i]*z[i]*r)
+	}
+}
+
+func adamwGo(p, g, m, v []float32, beta1, beta2, lr, c, eps, keep float32) {
+	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	for i, x := range p {
+		d := g[i]
+		m[i] = beta1*m[i] + (1-beta1)*d
+		v[i] = beta2*v[i] + (1-beta2)*d*d
+		p[i] = x*keep - lr*m[i]/(float32(math.Sqrt(float64(v[i])))*c+eps)
+	}
+}
+
+
+// polynomial in r, and n added to the exponent. The vector kernels compute the
+// same polynomial. NaN gives NaN, large x +Inf, small x 0.
+func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
+
+func tanh32(x float32) float32 { return float32(math.Tanh(float64(x))) }

@@ -1,0 +1,185 @@
+package tensor
+
+import (
+	"fmt"
+	"runtime"
+	"slices"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
+)
+
+// Config chooses how a Device computes. The zero value is the best of what
+// the machine offers on all cores.
+type Config struct {
+	Threads int    // number of threads; 0 = GOMAXPROCS
+	Kernels string // "" = best available, or "go", "avx2", "avx512"
+}
+
+// Device owns memory, threads and kernels. It is used by one goroutine at a
+// time; several devices may be open at once.
+type Device struct {
+	kern  *cpu.Set
+	work  []*cpu.Work // packing buffers, one per worker
+	pool  *pool
+	mem   arena
+	gen   uint64
+	tape  []*call
+	quiet bool // inside NoGrad
+	rec   *recorder
+
+	leaves  []*Tensor // in order of creation
+	byName  map[string]*Tensor
+	held    int64 // bytes of persistent tensors and their gradients
+	ropes   map[ropeKey]*ropeTable
+	scratch [][]float32 // per worker, see tmp
+}
+
+// Open makes a Device. It fails when the machine lacks the kernels asked for.
+func Open(cfg Config) (*Device, error) {
+	if cfg.Threads < 0 {
+		return nil, fmt.Errorf("tensor: open: %d threads", cfg.Threads)
+	}
+	if cfg.Threads == 0 {
+		cfg.Threads = runtime.GOMAXPROCS(0)
+	}
+	set, err := cpu.Get(cfg.Kernels)
+	if err != nil {
+		return nil, fmt.Errorf("tensor: open: %w", err)
+	}
+	d := &Device{
+		kern: set, pool: newPool(cfg.Threads), byName: map[string]*Tensor{},
+		work: make([]*cpu.Work, cfg.Threads), scratch: make([][]float32, cfg.Threads),
+		ropes: map[ropeKey]*ropeTable{},
+	}
+	for i := range d.work {
+		d.work[i] = &cpu.Work{}
+	}
+	return d, nil
+}
+
+// Close ends the worker goroutines. Tensors must not be used afterwards.
+func (d *Device) Close() { d.pool.close() }
+
+// Threads is the number of threads the device computes with.
+func (d *Device) Threads() int { return d.pool.n }
+
+// Kernels names the kernel set in use: "go", "avx2" or "avx512".
+func (d *Device) Kernels() string { return d.kern.Name }
+
+// Reset starts a step: the tape is forgotten and all step tensors die, their
+// memory is used again. Persistent leaves and their gradients stay.
+func (d *Device) Reset() {
+	d.gen++
+	clear(d.tape)
+	d.tape = d.tape[:0]
+	d.mem.reset()
+}
+
+// NoGrad runs f without recording for Backward: evaluation and optimizers.
+func (d *Device) NoGrad(f func()) {
+	old := d.quiet
+	d.quiet = true
+	defer func() { d.quiet = old }()
+	f()
+}
+
+// PeakBytes is the most memory that tensors have occupied so far.
+func (d *Device) PeakBytes() int64 { return d.mem.total + d.held }
+
+// Param makes a persistent leaf that is trained, checkpointed and exported;
+// all zeros. Names are unique on a device.
+func (d *Device) Param(name string, shape ...int) *Tensor {
+	t := d.leaf("param", kindParam, name, shape)
+	t.needGrad = true
+	return t
+}
+
+// State makes a persistent tensor without gradient that is checkpointed but
+// never exported: optimizer moments. All zeros.
+func (d *Device) State(name string, shape ...int) *Tensor {
+	return d.leaf("state", kindState, name, shape)
+}
+
+// Const makes a persistent tensor without gradient, exported when a traced
+// graph uses it. v is copied.
+func (d *Device) Const(name string, v []float32, shape ...int) *Tensor {
+	t := d.leaf("const", kindConst, name, shape)
+	if len(v) != len(t.data) {
+		fail("const", "%q: got %d values, want %d for shape %v", name, len(v), len(t.data), shape)
+	}
+	copy(t.data, v)
+	return t
+}
+
+func (d *Device) leaf(op string, k kind, name string, shape []int) *Tensor {
+	n, ok := sizeOf(shape)
+	if !ok {
+		fail(op, "%q: bad shape %v", name, shape)
+	}
+	if name == "" {
+		fail(op, "a persistent tensor needs a name")
+	}
+	if d.byName[name] != nil {
+		fail(op, "name %q is taken by a tensor of shape %v", name, d.byName[name].shape)
+	}
+	t := &Tensor{dev: d, name: name, shape: slices.Clone(shape), data: make([]float32, n), kind: k}
+	d.leaves = append(d.leaves, t)
+	d.byName[name] = t
+	d.held += int64(n) * 4
+	return t
+}
+
+// Params lists the trained tensors in order of creation.
+func (d *Device) Params() []*Tensor {
+	var l []*Tensor
+	for _, t := range d.leaves {
+		if t.kind == kindParam {
+			l = append(l, t)
+		}
+	}
+	return l
+}
+
+// Persistent lists all persistent tensors (Param, State, Const) in order of
+// creation: what a checkpoint holds.
+func (d *Device) Persistent() []*Tensor { return slices.Clone(d.leaves) }
+
+// Ints makes an id tensor for this step from a copy of v. Ids are tokens,
+// targets or positions; [PoisonID] stands for "unknown" and becomes NaN.
+func (d *Device) Ints(v []int32, shape ...int) *Tensor {
+	t := d.step("ints", shape, true)
+	t.given = true
+	if len(v) != len(t.data) {
+		fail("ints", "got %d values, want %d for shape %v", len(v), len(t.data), shape)
+	}
+	copy(t.ints(), v)
+	return t
+}
+
+// Floats makes a tensor for this step from a copy of v; it has no gradient.
+func (d *Device) Floats(v []float32, shape ...int) *Tensor {
+	t := d.step("floats", shape, false)
+	t.given = true
+	if len(v) != len(t.data) {
+		fail("floats", "got %d values, want %d for shape %v", len(v), len(t.data), shape)
+	}
+	copy(t.data, v)
+	return t
+}
+
+// step allocates a step tensor with undefined contents.
+func (d *Device) step(op string, shape []int, isInt bool) *Tensor {
+	n, ok := sizeOf(shape)
+	if !ok {
+		fail(op, "bad shape %v", shape)
+	}
+	return &Tensor{dev: d, shape: slices.Clone(shape), data: d.mem.alloc(n), isInt: isInt, gen: d.gen}
+}
+
+// tmp is a buffer of n floats for worker w, valid until its next tmp.
+func (d *Device) tmp(w, n int) []float32 {
+	if cap(d.scratch[w]) < n {
+		d.scratch[w] = make([]float32, roundUp(n, 1024))
+	}
+	return d.scratch[w][:n]
+}

@@ -1,0 +1,60 @@
+// Package tensor is the arithmetic under the trainer: dense tensors with
+// reverse-mode gradients on a CPU, and the forward graphs by which a trained
+// model leaves the process that trained it.
+//
+// # Letters
+//
+// Shapes use one alphabet: B batch, T time (tokens in a row), C channels of the
+// residual stream, V vocabulary, L layers, NH query heads, NKV key heads, D
+// channels per head; M, N, K are the sides of a matrix product. A gradient is d
+// and the name: dx has the shape of x.
+//
+// # Using it
+//
+// A [Device] owns memory, threads and kernels. [Device.Param] makes a trained
+// leaf once; a step then reads
+//
+//	dev.Reset()
+//	loss := model(dev.Ints(x, b, t)).CrossEntropy(dev.Ints(y, b, t), 0)
+//	loss.Backward()
+//	dev.NoGrad(func() { ... tensor.AdamW(p, m, v, options) ... })
+//	dev.ZeroGrad()
+//
+// Operations run at once (eagerly). Their results live in an arena until the
+// next Reset, so a step allocates no memory once the first has run. Params,
+// states and constants persist; checkpoints hold [Device.Persistent].
+//
+// Tensors are float32, row-major and contiguous; ids are int32. Elementwise
+// operations broadcast as numpy does.
+//
+// # Determinism
+//
+// The same operations on the same values give the same bits with the same
+// kernels, whatever the threads do: each result is computed by one thread in
+// one fixed order.
+//
+// # One registry
+//
+// Every operation is an [Op]: name, attributes, shape inference, forward,
+// backward. Eager calls, the graph of [Device.Trace] and [Graph.Run] share it,
+// and the tests iterate over it: an operation without a gradient case or
+// without a NaN case fails them.
+//
+// # The NaN rule
+//
+// The evaluator proves that a model does not look ahead by poisoning later
+// tokens and asking for finite logits before them. So in every exportable
+// operation an output element is NaN if any input element that it could depend
+// on is NaN, whatever the values of masks, conditions, indices and zeros: 0*NaN
+// is NaN, Where is NaN if either side is, Gather is NaN if anything it could
+// have picked is. The reverse holds too: what an output cannot depend on does
+// not reach it; Attention at t is untouched by anything after t. Ids carry the
+// rule as [PoisonID].
+//
+// # Errors
+//
+// Mistakes of the program (shapes, axes, names, use after Reset) panic with a
+// [*Error] that prints the operation and the shapes it got; the harness
+// recovers it once. What comes from outside returns errors: [Open], [Parse],
+// [Graph.Run], [ReadSafetensors], and [Device.Trace] with [*NotExportable].
+package tensor

@@ -1,0 +1,110 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// opCrossEntropy computes the loss and, since it will be needed, the gradient
+// of the logits in the same pass over them.
+var opCrossEntropy = register(Op{
+	Name: "cross_entropy", Arity: 2, Floats: []string{"softcap"},
+	Infer: func(a Attrs, in []Spec) (Spec, error) {
+		x, t := in[0], in[1]
+		if x.Int || !t.Int || len(x.Shape) < 1 || !slices.Equal(x.Shape[:len(x.Shape)-1], t.Shape) {
+			return Spec{}, fmt.Errorf("want logits [...,V] and target ids [...]")
+		}
+		if !(a.Floats[0] >= 0) {
+			return Spec{}, fmt.Errorf("softcap is %v, want 0 (none) or above", a.Floats[0])
+		}
+		return Spec{Shape: []int{1}}, nil
+	},
+	Forward: func(c *call) {
+		x, ids := c.in[0].data, c.in[1].ints()
+		n := c.in[0].Dim(-1)
+		checkIDs("cross_entropy", ids, n)
+		losses := c.dev.mem.alloc(len(ids))
+		var grads []float32
+		if c.grads {
+			grads = c.save(len(x))
+		}
+		f := 1 / float32(len(ids))
+		c.rows(func(w, row, from, to int) {
+			p := c.dev.tmp(w, n)
+			if grads != nil {
+				p = grads[from:to]
+			}
+			losses[row] = c.dev.rowLoss(p, x[from:to], int(ids[row]), c.float(0), f, grads != nil)
+		})
+		var sum float64
+		for _, v := range losses {
+			sum += float64(v)
+		}
+		c.out.data[0] = float32(sum / float64(len(ids)))
+	},
+	Backward: func(c *call) {
+		dx, fresh := c.dinFresh(0)
+		g, s, k := c.dout[0], c.saved, c.dev.kern
+		c.dev.pool.run(len(dx), elemGrain, func(_, lo, hi int) {
+			if fresh {
+				k.Scale(dx[lo:hi], s[lo:hi], g)
+			} else {
+				k.Axpy(dx[lo:hi], g, s[lo:hi])
+			}
+		})
+	},
+	TrainingOnly: "the evaluator computes the loss itself; export the logits",
+})
+
+// rowLoss is the code length in nats of one target under one row of logits.
+// With grad it leaves f * d(loss)/d(logits) in p, which is scratch otherwise.
+func (d *Device) rowLoss(p, x []float32, id int, cap, f float32, grad bool) float32 {
+	if id < 0 {
+		fillNaN(p)
+		return nan32
+	}
+	k := d.kern
+	z := x
+	if cap > 0 {
+		z = p
+		k.Scale(z, x, 1/cap)
+		k.Tanh(z, z)
+		k.Scale(z, z, cap)
+	}
+	m, zt := k.Max(z), z[id]
+	if !grad {
+		s := k.ExpSub(p, z, m)
+		return float32(math.Log(float64(s))) + m - zt
+	}
+	if cap == 0 {
+		s := k.ExpSub(p, x, m)
+		k.Scale(p, p, f/s)
+		p[id] -= f
+		return float32(math.Log(float64(s))) + m - zt
+	}
+	// p holds the capped logits, whose square gives the cap's slope.
+	var slope [512]float32
+	s := float32(0)
+	for lo := 0; lo < len(p); lo += len(slope) {
+		hi := min(lo+len(slope), len(p))
+		s += k.ExpSub(slope[:hi-lo], p[lo:hi], m)
+	}
+	for lo := 0; lo < len(p); lo += len(slope) {
+		hi := min(lo+len(slope), len(p))
+		e := slope[:hi-lo]
+		if len(p) > len(slope) {
+			k.ExpSub(e, p[lo:hi], m)
+		}
+		k.SoftcapGrad(p[lo:hi], e, f/s, 1/(cap*cap))
+	}
+	p[id] -= f * (1 - zt*zt/(cap*cap))
+	return float32(math.Log(float64(s))) + m - zt
+}
+
+// CrossEntropy is the mean over all targets of -log softmax(t)[target], in
+// nats: t is logits [...,V], targets ids [...]. A softcap above 0 first caps
+// the logits as Softcap does. Training only.
+func (t *Tensor) CrossEntropy(targets *Tensor, softcap float32) *Tensor {
+	return apply(opCrossEntropy, scalar(softcap), t, targets)
+}

@@ -1,0 +1,146 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
+)
+
+// inferMatMul serves both orders of the second matrix: [K,N], or [N,K] when
+// trans. A second matrix of rank 2 is shared by all rows of the first.
+func inferMatMul(trans bool) func(Attrs, []Spec) (Spec, error) {
+	return func(_ Attrs, in []Spec) (Spec, error) {
+		if err := floats(in); err != nil {
+			return Spec{}, err
+		}
+		x, w := in[0].Shape, in[1].Shape
+		if len(x) < 1 || len(w) < 2 {
+			return Spec{}, fmt.Errorf("want ranks of at least 1 and 2")
+		}
+		k, n := w[len(w)-2], w[len(w)-1]
+		if trans {
+			k, n = n, k
+		}
+		if x[len(x)-1] != k {
+			return Spec{}, fmt.Errorf("inner dimensions differ: %d against %d", x[len(x)-1], k)
+		}
+		if len(w) > 2 && (len(x) != len(w) || !slices.Equal(x[:len(x)-2], w[:len(w)-2])) {
+			return Spec{}, fmt.Errorf("batch dimensions differ")
+		}
+		out := slices.Clone(x)
+		out[len(out)-1] = n
+		return checked(out)
+	}
+}
+
+// mmDims is a product as batch independent [M,K] x [K,N].
+type mmDims struct{ batch, m, n, k int }
+
+func (c *call) mmDims() mmDims {
+	x, w, o := c.in[0].shape, c.in[1].shape, c.out.shape
+	d := mmDims{batch: 1, n: o[len(o)-1], k: x[len(x)-1]}
+	if len(w) > 2 {
+		for _, b := range w[:len(w)-2] {
+			d.batch *= b
+		}
+	}
+	d.m = len(c.out.data) / d.n / d.batch
+	return d
+}
+
+// row-major [r,c] and its transpose as strided matrices
+func rowMajor(v []float32, c int) cpu.Mat   { return cpu.Mat{Data: v, RS: c, CS: 1} }
+func transposed(v []float32, c int) cpu.Mat { return cpu.Mat{Data: v, RS: 1, CS: c} }
+
+// gemm is C[m,n] = (C +) A[m,k] B[k,n] on all threads. The sum over k runs in
+// one order whatever the split, so bits do not depend on threads.
+func (d *Device) gemm(m, n, k int, a, b cpu.Mat, c []float32, acc bool) {
+	parts := min(d.pool.n, 1+m*n/1024*k/32)
+	mr, nr := d.kern.Tile()
+	if parts <= 1 {
+		d.kern.Gemm(d.work[0], m, n, k, a, b, c, n, acc)
+		return
+	}
+	if m >= n {
+		d.pool.split((m+mr-1)/mr, min(parts, (m+mr-1)/mr), func(w, lo, hi int) {
+			lo, hi = lo*mr, min(hi*mr, m)
+			d.kern.Gemm(d.work[w], hi-lo, n, k, a.From(lo, 0), b, c[lo*n:], n, acc)
+		})
+		return
+	}
+	d.pool.split((n+nr-1)/nr, min(parts, (n+nr-1)/nr), func(w, lo, hi int) {
+		lo, hi = lo*nr, min(hi*nr, n)
+		d.kern.Gemm(d.work[w], m, hi-lo, k, a, b.From(0, lo), c[lo:], n, acc)
+	})
+}
+
+// gemmBatch runs one product per batch entry, entries spread over threads.
+func (d *Device) gemmBatch(batch, m, n, k int, a, b func(i int) cpu.Mat, c []float32, acc bool) {
+	if batch == 1 {
+		d.gemm(m, n, k, a(0), b(0), c, acc)
+		return
+	}
+	d.pool.each(batch, func(w, i int) {
+		d.kern.Gemm(d.work[w], m, n, k, a(i), b(i), c[i*m*n:(i+1)*m*n], n, acc)
+	})
+}
+
+func mats(v []float32, size, cols int, trans bool) func(int) cpu.Mat {
+	return func(i int) cpu.Mat {
+		if trans {
+			return transposed(v[i*size:(i+1)*size], cols)
+		}
+		return rowMajor(v[i*size:(i+1)*size], cols)
+	}
+}
+
+func matmulForward(trans bool) func(c *call) {
+	return func(c *call) {
+		d := c.mmDims()
+		wc := d.n
+		if trans {
+			wc = d.k
+		}
+		c.dev.gemmBatch(d.batch, d.m, d.n, d.k, mats(c.in[0].data, d.m*d.k, d.k, false),
+			mats(c.in[1].data, d.k*d.n, wc, trans), c.out.data, false)
+	}
+}
+
+func matmulBackward(trans bool) func(c *call) {
+	return func(c *call) {
+		d := c.mmDims()
+		x, w := c.in[0].data, c.in[1].data
+		dy := func(t bool) func(int) cpu.Mat { return mats(c.dout, d.m*d.n, d.n, t) }
+		wc := d.n
+		if trans {
+			wc = d.k
+		}
+		if dx, fresh := c.dinFresh(0); dx != nil { // dx = dy wᵀ
+			c.dev.gemmBatch(d.batch, d.m, d.k, d.n, dy(false), mats(w, d.k*d.n, wc, !trans), dx, !fresh)
+		}
+		dw, fresh := c.dinFresh(1)
+		switch {
+		case dw == nil:
+		case trans: // dw[N,K] = dyᵀ x
+			c.dev.gemmBatch(d.batch, d.n, d.k, d.m, dy(true), mats(x, d.m*d.k, d.k, false), dw, !fresh)
+		default: // dw[K,N] = xᵀ dy
+			c.dev.gemmBatch(d.batch, d.k, d.n, d.m, mats(x, d.m*d.k, d.k, true), dy(false), dw, !fresh)
+		}
+	}
+}
+
+var (
+	opMatMul = register(Op{Name: "matmul", Arity: 2, Infer: inferMatMul(false),
+		Forward: matmulForward(false), Backward: matmulBackward(false)})
+	opMatMulT = register(Op{Name: "matmul_t", Arity: 2, Infer: inferMatMul(true),
+		Forward: matmulForward(true), Backward: matmulBackward(true)})
+)
+
+// MatMul is x [...,M,K] @ w: w is [K,N], shared by all rows, or [...,K,N] with
+// the batch dimensions of x. The result is [...,M,N].
+func (t *Tensor) MatMul(w *Tensor) *Tensor { return apply(opMatMul, Attrs{}, t, w) }
+
+// MatMulT is x [...,M,K] @ wᵀ: w is [N,K], as linear layers store it, or
+// [...,N,K] with the batch dimensions of x. The result is [...,M,N].
+func (t *Tensor) MatMulT(w *Tensor) *Tensor { return apply(opMatMulT, Attrs{}, t, w) }

@@ -1,0 +1,243 @@
+package tensor
+
+import (
+	"fmt"
+	"math"
+)
+
+// rows runs f for every row of the last axis, rows spread over threads.
+func (c *call) rows(f func(w, row, from, to int)) {
+	n := c.in[0].Dim(-1)
+	c.dev.pool.run(len(c.in[0].data)/n, max(1, elemGrain/2/n), func(w, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			f(w, r, r*n, (r+1)*n)
+		}
+	})
+}
+
+func inferRows(_ Attrs, in []Spec) (Spec, error) {
+	if len(in[0].Shape) == 0 {
+		return Spec{}, fmt.Errorf("want rank of at least 1")
+	}
+	return in[0], floats(in)
+}
+
+var opSoftmax = register(Op{
+	Name: "softmax", Arity: 1, Infer: inferRows,
+	Forward: func(c *call) {
+		x, y, k := c.in[0].data, c.out.data, c.dev.kern
+		c.rows(func(_, _, from, to int) {
+			s := k.ExpSub(y[from:to], x[from:to], k.Max(x[from:to]))
+			k.Scale(y[from:to], y[from:to], 1/s)
+		})
+	},
+	Backward: func(c *call) {
+		y, dy, dx, k := c.out.data, c.dout, c.din(0), c.dev.kern
+		c.rows(func(_, _, from, to int) {
+			s := k.Dot(y[from:to], dy[from:to])
+			for i := from; i < to; i++ {
+				dx[i] += y[i] * (dy[i] - s)
+			}
+		})
+	},
+})
+
+var opRMSNorm = register(Op{
+	Name: "rms_norm", Arity: 1, Floats: []string{"eps"}, Infer: inferRows,
+	Forward: func(c *call) {
+		x, y, k, eps := c.in[0].data, c.out.data, c.dev.kern, c.float(0)
+		var rs []float32
+		n := c.in[0].Dim(-1)
+		if c.grads {
+			rs = c.save(len(x) / n)
+		}
+		c.rows(func(_, row, from, to int) {
+			r := float32(1 / math.Sqrt(float64(k.Dot(x[from:to], x[from:to])/float32(n)+eps)))
+			k.Scale(y[from:to], x[from:to], r)
+			if rs != nil {
+				rs[row] = r
+			}
+		})
+	},
+	Backward: func(c *call) { // dx = r (dy - y mean(dy y))
+		y, dy, k := c.out.data, c.dout, c.dev.kern
+		dx, fresh := c.dinFresh(0)
+		n := float32(c.in[0].Dim(-1))
+		c.rows(func(_, row, from, to int) {
+			r := c.saved[row]
+			m := -r * k.Dot(y[from:to], dy[from:to]) / n
+			if fresh {
+				k.Scale(dx[from:to], dy[from:to], r)
+			} else {
+				k.Axpy(dx[from:to], r, dy[from:to])
+			}
+			k.Axpy(dx[from:to], m, y[from:to])
+		})
+	},
+})
+
+type ropeKey struct {
+	base float32
+	t, d int
+}
+
+// ropeTable holds cos and sin, [T,D/2] each.
+type ropeTable struct{ cos, sin []float32 }
+
+func (d *Device) rope(base float32, t, dim int) *ropeTable {
+	key := ropeKey{base, t, dim}
+	if r := d.ropes[key]; r != nil {
+		return r
+	}
+	h := dim / 2
+	r := &ropeTable{make([]float32, t*h), make([]float32, t*h)}
+	for p := range t {
+		for i := range h {
+			s, c := math.Sincos(float64(p) * math.Pow(float64(base), -float64(2*i)/float64(dim)))
+			r.cos[p*h+i], r.sin[p*h+i] = float32(c), float32(s)
+		}
+	}
+	d.ropes[key] = r
+	return r
+}
+
+// opRoPE turns the pairs (i, i+D/2) of every head by position * base^(-2i/D)
+// (Su et al. 2021, in the half-split form of GPT-NeoX).
+var opRoPE = register(Op{
+	Name: "rope", Arity: 1, Floats: []string{"base"},
+	Infer: func(a Attrs, in []Spec) (Spec, error) {
+		s := in[0].Shape
+		if len(s) != 4 || s[3]%2 != 0 {
+			return Spec{}, fmt.Errorf("want [B,T,NH,D] with an even D")
+		}
+		if !(a.Floats[0] > 0) {
+			return Spec{}, fmt.Errorf("base is %v, want above 0", a.Floats[0])
+		}
+		return in[0], floats(in)
+	},
+	Forward: func(c *call) {
+		c.rotate(c.out.data, c.in[0].data, 1, false)
+	},
+	Backward: func(c *call) {
+		dx, fresh := c.dinFresh(0)
+		c.rotate(dx, c.dout, -1, !fresh)
+	},
+})
+
+// rotate writes (or adds) x turned by the angle times sign.
+func (c *call) rotate(y, x []float32, sign float32, acc bool) {
+	s := c.in[0].shape
+	tt, nh, dim := s[1], s[2], s[3]
+	h := dim / 2
+	tab := c.dev.rope(c.float(0), tt, dim)
+	c.dev.pool.run(s[0]*tt, max(1, elemGrain/4/(nh*dim)), func(_, lo, hi int) {
+		for p := lo; p < hi; p++ {
+			cs, sn := tab.cos[p%tt*h:][:h], tab.sin[p%tt*h:][:h]
+			for o := p * nh * dim; o < (p+1)*nh*dim; o += dim {
+				rotateHead(y[o:o+dim], x[o:o+dim], cs, sn, sign, acc)
+			}
+		}
+	})
+}
+
+func rotateHead(y, x, cs, sn []float32, sign float32, acc bool) {
+	h := len(cs)
+	sn = sn[:h]
+	y1, y2, x1, x2 := y[:h], y[h:2*h], x[:h], x[h:2*h]
+	if acc {
+		for i, c := range cs {
+			s, a, b := sn[i]*sign, x1[i], x2[i]
+			y1[i] += a*c + b*s
+			y2[i] += b*c - a*s
+		}
+		return
+	}
+	for i, c := range cs {
+		s, a, b := sn[i]*sign, x1[i], x2[i]
+		y1[i] = a*c + b*s
+		y2[i] = b*c - a*s
+	}
+}
+
+// opCausalConv weights the K latest values of each channel, the newest last.
+var opCausalConv = register(Op{
+	Name: "causal_conv", Arity: 2,
+	Infer: func(_ Attrs, in []Spec) (Spec, error) {
+		x, w := in[0].Shape, in[1].Shape
+		if len(x) != 3 || len(w) != 2 || x[2] != w[1] {
+			return Spec{}, fmt.Errorf("want [B,T,C] and a kernel [K,C] with the same C")
+		}
+		return in[0], floats(in)
+	},
+	Forward: func(c *call) {
+		x, w, y := c.in[0].data, c.in[1].data, c.out.data
+		c.convRows(func(o, i, k, n int) {
+			c.dev.kern.MulAdd(y[o:o+n], x[i:i+n], w[k:k+n])
+		}, func(o, n int) { clear(y[o : o+n]) })
+	},
+	Backward: func(c *call) {
+		x, w, dy := c.in[0].data, c.in[1].data, c.dout
+		if dx := c.din(0); dx != nil {
+			s := c.in[0].shape
+			tt, ch := s[1], s[2]
+			c.dev.pool.run(s[0], 1, func(_, lo, hi int) {
+				for b := lo; b < hi; b++ {
+					c.taps(b, 0, tt, func(o, i, k int) {
+						c.dev.kern.MulAdd(dx[i:i+ch], dy[o:o+ch], w[k:k+ch])
+					})
+				}
+			})
+		}
+		if dw := c.din(1); dw != nil {
+			s := c.in[0].shape
+			ch := s[2]
+			c.dev.pool.run(ch, max(16, elemGrain/(s[0]*s[1])), func(_, lo, hi int) {
+				for b := range s[0] {
+					c.taps(b, 0, s[1], func(o, i, k int) {
+						c.dev.kern.MulAdd(dw[k+lo:k+hi], dy[o+lo:o+hi], x[i+lo:i+hi])
+					})
+				}
+			})
+		}
+	},
+})
+
+// convRows visits every output row: zero first, then its taps.
+func (c *call) convRows(tap func(o, i, k, n int), zero func(o, n int)) {
+	s := c.in[0].shape
+	tt, ch := s[1], s[2]
+	c.dev.pool.run(s[0]*tt, max(1, elemGrain/ch/4), func(_, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			zero(r*ch, ch)
+			c.taps(r/tt, r%tt, r%tt+1, func(o, i, k int) { tap(o, i, k, ch) })
+		}
+	})
+}
+
+// taps lists, for times from..to of batch entry b, the offsets of output row,
+// input row and kernel row that belong together.
+func (c *call) taps(b, from, to int, f func(o, i, k int)) {
+	s := c.in[0].shape
+	tt, ch, kk := s[1], s[2], c.in[1].shape[0]
+	for t := from; t < to; t++ {
+		for k := range kk {
+			if src := t - (kk - 1 - k); src >= 0 {
+				f((b*tt+t)*ch, (b*tt+src)*ch, k*ch)
+			}
+		}
+	}
+}
+
+// Softmax normalizes exp(t) along the last axis.
+func (t *Tensor) Softmax() *Tensor { return apply(opSoftmax, Attrs{}, t) }
+
+// RMSNorm divides by the root mean square of the last axis; eps is added to
+// the mean square. It has no weight.
+func (t *Tensor) RMSNorm(eps float32) *Tensor { return apply(opRMSNorm, scalar(eps), t) }
+
+// RoPE is rotary position embedding on [B,T,NH,D], D even.
+func (t *Tensor) RoPE(base float32) *Tensor { return apply(opRoPE, scalar(base), t) }
+
+// CausalConv is a depthwise convolution over time: t is [B,T,C], w is [K,C],
+// w's last row meets the newest value. Zeros stand before the start.
+func (t *Tensor) CausalConv(w *Tensor) *Tensor { return apply(opCausalConv, Attrs{}, t, w) }

@@ -1,0 +1,105 @@
+package tensor
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// The helpers of this file change persistent tensors in place, for optimizers
+// and initialization. They are not recorded and must not touch a tensor that a
+// pending Backward still needs.
+
+// AdamWOptions are the settings of one AdamW step (Loshchilov and Hutter 2019).
+type AdamWOptions struct {
+	LR, Beta1, Beta2, Eps, WeightDecay float32
+	Step                               int // from 1, for the bias correction
+}
+
+// AdamW updates p from its gradient and the moments m and v, all of one shape.
+// Weight decay is decoupled and scaled by LR. Without a gradient p stays.
+func AdamW(p, m, v *Tensor, o AdamWOptions) {
+	same("adamw", p, m, v)
+	if p.grad == nil {
+		return
+	}
+	if o.Step < 1 {
+		fail("adamw", "step is %d, want 1 or more", o.Step)
+	}
+	c1 := 1 - math.Pow(float64(o.Beta1), float64(o.Step))
+	c2 := 1 - math.Pow(float64(o.Beta2), float64(o.Step))
+	d := p.dev
+	d.pool.run(len(p.data), elemGrain, func(_, lo, hi int) {
+		d.kern.AdamW(p.data[lo:hi], p.grad[lo:hi], m.data[lo:hi], v.data[lo:hi],
+			o.Beta1, o.Beta2, float32(float64(o.LR)/c1), float32(1/math.Sqrt(c2)), o.Eps, 1-o.LR*o.WeightDecay)
+	})
+}
+
+func same(op string, t *Tensor, others ...*Tensor) {
+	for _, o := range others {
+		if len(o.data) != len(t.data) {
+			panic(&Error{Op: op, Msg: "sizes differ", Shapes: []string{t.String(), o.String()}})
+		}
+		o.use(op)
+	}
+}
+
+// Lerp moves t towards b: t += w*(b-t).
+func (t *Tensor) Lerp(b *Tensor, w float32) {
+	same("lerp", t, b)
+	for i, x := range b.data {
+		t.data[i] += w * (x - t.data[i])
+	}
+}
+
+// AddScaled is t += s*b.
+func (t *Tensor) AddScaled(b *Tensor, s float32) {
+	same("addscaled", t, b)
+	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
+		t.dev.kern.Axpy(t.data[lo:hi], s, b.data[lo:hi])
+	})
+}
+
+// ScaleInPlace is t *= s.
+func (t *Tensor) ScaleInPlace(s float32) {
+	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
+		t.dev.kern.Scale(t.data[lo:hi], t.data[lo:hi], s)
+	})
+}
+
+// CopyFrom overwrites t with b's elements; sizes must agree, shapes need not.
+func (t *Tensor) CopyFrom(b *Tensor) {
+	same("copyfrom", t, b)
+	copy(t.data, b.data)
+}
+
+// Fill sets every element to x.
+func (t *Tensor) Fill(x float32) {
+	for i := range t.data {
+		t.data[i] = x
+	}
+}
+
+// Normal fills t with normal numbers of mean 0 and the given deviation.
+func (t *Tensor) Normal(rng *rand.Rand, std float32) {
+	for i := range t.data {
+		t.data[i] = std * float32(rng.NormFloat64())
+	}
+}
+
+// Uniform fills t with uniform numbers in lo..hi.
+func (t *Tensor) Uniform(rng *rand.Rand, lo, hi float32) {
+	for i := range t.data {
+		t.data[i] = lo + (hi-lo)*rng.Float32()
+	}
+}
+
+// Norm is the square root of the sum of squares, summed in float64.
+func (t *Tensor) Norm() float32 {
+	t.use("norm")
+	var s float64
+	for lo := 0; lo < len(t.data); lo += chunk {
+		x := t.data[lo:min(lo+chunk, len(t.data))]
+		s += float64(t.dev.kern.Dot(x, x))
+	}
+	return float32(math.Sqrt(s))
+}

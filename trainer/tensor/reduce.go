@@ -1,0 +1,170 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+)
+
+// lanes sees a tensor as [outer, n, inner] around one axis.
+type lanes struct{ outer, n, inner int }
+
+func lanesOf(shape []int, axis int) lanes {
+	l := lanes{1, shape[axis], 1}
+	for i, d := range shape {
+		if i < axis {
+			l.outer *= d
+		} else if i > axis {
+			l.inner *= d
+		}
+	}
+	return l
+}
+
+// each runs f for every line along the axis: its first element and stride.
+// Lines are spread over threads and independent of each other.
+func (l lanes) each(d *Device, f func(line, base, stride int)) {
+	d.pool.run(l.outer*l.inner, max(1, elemGrain/l.n), func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			f(i, i/l.inner*l.n*l.inner+i%l.inner, l.inner)
+		}
+	})
+}
+
+func checkAxis(a Attrs, s Spec) error {
+	if a.Ints[0] < 0 || a.Ints[0] >= len(s.Shape) {
+		return fmt.Errorf("axis %d is out of range", a.Ints[0])
+	}
+	return nil
+}
+
+func inferReduce(a Attrs, in []Spec) (Spec, error) {
+	if err := floats(in); err != nil {
+		return Spec{}, err
+	}
+	if err := checkAxis(a, in[0]); err != nil {
+		return Spec{}, err
+	}
+	out := slices.Clone(in[0].Shape)
+	out[a.Ints[0]] = 1
+	return Spec{Shape: out}, nil
+}
+
+// inferSame is for operations along an axis that keep the shape.
+func inferSame(a Attrs, in []Spec) (Spec, error) {
+	if err := floats(in); err != nil {
+		return Spec{}, err
+	}
+	return in[0], checkAxis(a, in[0])
+}
+
+func (c *call) lanes() lanes { return lanesOf(c.in[0].shape, c.int(0)) }
+
+// sumOp registers sum and mean, which differ by a factor.
+func sumOp(name string, mean bool) *Op {
+	factor := func(l lanes) float32 {
+		if mean {
+			return 1 / float32(l.n)
+		}
+		return 1
+	}
+	return register(Op{
+		Name: name, Arity: 1, Ints: []string{"axis"}, Infer: inferReduce,
+		Forward: func(c *call) {
+			l, x, y := c.lanes(), c.in[0].data, c.out.data
+			f := factor(l)
+			l.each(c.dev, func(line, base, stride int) {
+				if stride == 1 {
+					y[line] = f * c.dev.kern.Sum(x[base:base+l.n])
+					return
+				}
+				var s float32
+				for i := range l.n {
+					s += x[base+i*stride]
+				}
+				y[line] = f * s
+			})
+		},
+		Backward: func(c *call) {
+			l, dx := c.lanes(), c.din(0)
+			f := factor(l)
+			l.each(c.dev, func(line, base, stride int) {
+				g := f * c.dout[line]
+				for i := range l.n {
+					dx[base+i*stride] += g
+				}
+			})
+		},
+	})
+}
+
+var (
+	opSum  = sumOp("sum", false)
+	opMean = sumOp("mean", true)
+	opMax  = register(Op{
+		Name: "max", Arity: 1, Ints: []string{"axis"}, Infer: inferReduce,
+		Forward: func(c *call) {
+			l, x, y := c.lanes(), c.in[0].data, c.out.data
+			l.each(c.dev, func(line, base, stride int) {
+				m := x[base]
+				for i := range l.n {
+					m = max(m, x[base+i*stride]) // the builtin keeps NaN
+				}
+				y[line] = m
+			})
+		},
+		Backward: func(c *call) { // to the first of the largest
+			l, x, y, dx := c.lanes(), c.in[0].data, c.out.data, c.din(0)
+			l.each(c.dev, func(line, base, stride int) {
+				for i := range l.n {
+					if x[base+i*stride] == y[line] {
+						dx[base+i*stride] += c.dout[line]
+						return
+					}
+				}
+			})
+		},
+	})
+	opCumSum = register(Op{
+		Name: "cumsum", Arity: 1, Ints: []string{"axis"}, Infer: inferSame,
+		Forward: func(c *call) {
+			l, x, y := c.lanes(), c.in[0].data, c.out.data
+			l.each(c.dev, func(_, base, stride int) {
+				var s float32
+				for i := range l.n {
+					s += x[base+i*stride]
+					y[base+i*stride] = s
+				}
+			})
+		},
+		Backward: func(c *call) {
+			l, dx := c.lanes(), c.din(0)
+			l.each(c.dev, func(_, base, stride int) {
+				var s float32
+				for i := l.n - 1; i >= 0; i-- {
+					s += c.dout[base+i*stride]
+					dx[base+i*stride] += s
+				}
+			})
+		},
+	})
+)
+
+// axisAttr counts negative axes from the end; Infer judges the rest.
+func (t *Tensor) axisAttr(axis int, more ...int) Attrs {
+	if axis < 0 {
+		axis += len(t.shape)
+	}
+	return Attrs{Ints: append([]int{axis}, more...)}
+}
+
+// Sum adds along axis, which becomes 1. Negative axes count from the end.
+func (t *Tensor) Sum(axis int) *Tensor { return apply(opSum, t.axisAttr(axis), t) }
+
+// Mean averages along axis, which becomes 1.
+func (t *Tensor) Mean(axis int) *Tensor { return apply(opMean, t.axisAttr(axis), t) }
+
+// Max is the largest along axis, which becomes 1; NaN if any is NaN.
+func (t *Tensor) Max(axis int) *Tensor { return apply(opMax, t.axisAttr(axis), t) }
+
+// CumSum is the running sum along axis, the element itself included.
+func (t *Tensor) CumSum(axis int) *Tensor { return apply(opCumSum, t.axisAttr(axis), t) }

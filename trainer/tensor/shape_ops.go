@@ -1,0 +1,246 @@
+package tensor
+
+import (
+	"fmt"
+	"slices"
+)
+
+var (
+	opReshape = register(Op{
+		Name: "reshape", Arity: 1, Ints: []string{"shape..."}, View: true,
+		Infer: func(a Attrs, in []Spec) (Spec, error) {
+			n, ok := sizeOf(a.Ints)
+			if have, _ := sizeOf(in[0].Shape); !ok || n != have {
+				return Spec{}, fmt.Errorf("cannot reshape to %v: other number of elements", a.Ints)
+			}
+			return Spec{Shape: slices.Clone(a.Ints), Int: in[0].Int}, nil
+		},
+		Backward: func(c *call) { c.pass(0) },
+	})
+	opPermute = register(Op{
+		Name: "permute", Arity: 1, Ints: []string{"axes..."},
+		Infer: func(a Attrs, in []Spec) (Spec, error) {
+			s := in[0].Shape
+			out := make([]int, len(s))
+			seen := make([]bool, len(s))
+			if len(a.Ints) != len(s) {
+				return Spec{}, fmt.Errorf("axes %v, want a permutation of %d axes", a.Ints, len(s))
+			}
+			for i, ax := range a.Ints {
+				if ax < 0 || ax >= len(s) || seen[ax] {
+					return Spec{}, fmt.Errorf("axes %v, want a permutation of %d axes", a.Ints, len(s))
+				}
+				seen[ax] = true
+				out[i] = s[ax]
+			}
+			return Spec{Shape: out, Int: in[0].Int}, nil
+		},
+		Forward: func(c *call) {
+			c.permuted(func(out, in []float32) { copy(out, in) }, func(out, in []float32, stride int) {
+				for i := range out {
+					out[i] = in[i*stride]
+				}
+			}, c.out.data, c.in[0].data)
+		},
+		Backward: func(c *call) {
+			c.permuted(func(dy, dx []float32) { c.dev.kern.Add(dx, dx, dy) }, func(dy, dx []float32, stride int) {
+				for i, g := range dy {
+					dx[i*stride] += g
+				}
+			}, c.dout, c.din(0))
+		},
+	})
+	opSlice = register(Op{
+		Name: "slice", Arity: 1, Ints: []string{"axis", "lo", "hi"},
+		Infer: func(a Attrs, in []Spec) (Spec, error) {
+			if err := checkAxis(a, in[0]); err != nil {
+				return Spec{}, err
+			}
+			out := slices.Clone(in[0].Shape)
+			ax, lo, hi := a.Ints[0], a.Ints[1], a.Ints[2]
+			if lo < 0 || hi > out[ax] || lo >= hi {
+				return Spec{}, fmt.Errorf("range %d:%d of dimension %d with %d elements", lo, hi, ax, out[ax])
+			}
+			out[ax] = hi - lo
+			return Spec{Shape: out, Int: in[0].Int}, nil
+		},
+		Forward:  func(c *call) { c.blocks(c.out.data, c.in[0].data, false) },
+		Backward: func(c *call) { c.blocks(c.dout, c.din(0), true) },
+	})
+	opConcat = register(Op{
+		Name: "concat", Arity: -1, Ints: []string{"axis"},
+		Infer: func(a Attrs, in []Spec) (Spec, error) {
+			if err := checkAxis(a, in[0]); err != nil {
+				return Spec{}, err
+			}
+			ax := a.Ints[0]
+			out := slices.Clone(in[0].Shape)
+			for _, s := range in[1:] {
+				if len(s.Shape) != len(out) || s.Int != in[0].Int {
+					return Spec{}, fmt.Errorf("ranks or types differ")
+				}
+				for i, d := range s.Shape {
+					if i != ax && d != out[i] {
+						return Spec{}, fmt.Errorf("dimension %d differs: %d against %d", i, d, out[i])
+					}
+				}
+				out[ax] += s.Shape[ax]
+			}
+			if _, ok := sizeOf(out); !ok {
+				return Spec{}, fmt.Errorf("result %v is too large", out)
+			}
+			return Spec{Shape: out, Int: in[0].Int}, nil
+		},
+		Forward:  func(c *call) { c.concat(false) },
+		Backward: func(c *call) { c.concat(true) },
+	})
+	opShift = register(Op{
+		Name: "shift", Arity: 1, Ints: []string{"axis", "n"},
+		Infer: func(a Attrs, in []Spec) (Spec, error) { return in[0], checkAxis(a, in[0]) },
+		Forward: func(c *call) {
+			c.shifted(func(out, in []float32) { copy(out, in) }, c.out.data, c.in[0].data, true)
+		},
+		Backward: func(c *call) {
+			c.shifted(func(dy, dx []float32) { c.dev.kern.Add(dx, dx, dy) }, c.dout, c.din(0), false)
+		},
+	})
+)
+
+// permuted walks the output's rows together with where they came from.
+func (c *call) permuted(rows func(out, in []float32), scattered func(out, in []float32, stride int), out, in []float32) {
+	st := strides(c.in[0].shape)
+	l := &loop{str: make([][]int, 1)}
+	all := [][]int{make([]int, len(st))}
+	for i, ax := range c.attrs.Ints {
+		all[0][i] = st[ax]
+		n := c.out.shape[i]
+		if last := len(l.dims) - 1; last >= 0 && l.mergeable(all, i, n) {
+			l.dims[last] *= n
+			l.str[0][last] = st[ax]
+			continue
+		}
+		l.dims = append(l.dims, n)
+		l.str[0] = append(l.str[0], st[ax])
+	}
+	if len(l.dims) == 0 {
+		rows(out, in)
+		return
+	}
+	n, inner := l.split()
+	stride := l.innerStride(0)
+	c.dev.pool.run(n, max(1, elemGrain/inner), func(_, lo, hi int) {
+		for r := lo; r < hi; r++ {
+			o, base := out[r*inner:(r+1)*inner], l.offset(0, r)
+			if stride == 1 {
+				rows(o, in[base:base+inner])
+			} else {
+				scattered(o, in[base:], stride)
+			}
+		}
+	})
+}
+
+// blocks copies the sliced part to out, or adds out back to it.
+func (c *call) blocks(out, in []float32, back bool) {
+	l, lo, hi := c.lanes(), c.int(1), c.int(2)
+	n := (hi - lo) * l.inner
+	c.dev.pool.run(l.outer, max(1, elemGrain/n), func(_, from, to int) {
+		for i := from; i < to; i++ {
+			o, x := out[i*n:(i+1)*n], in[(i*l.n+lo)*l.inner:(i*l.n+hi)*l.inner]
+			if back {
+				c.dev.kern.Add(x, x, o)
+			} else {
+				copy(o, x)
+			}
+		}
+	})
+}
+
+// concat copies the inputs into the output, or adds the output's gradient to
+// theirs.
+func (c *call) concat(back bool) {
+	l := lanesOf(c.out.shape, c.int(0))
+	at := 0
+	for k, t := range c.in {
+		n := t.shape[c.int(0)] * l.inner
+		src := t.data
+		if back {
+			src = c.din(k)
+		}
+		if src != nil {
+			start := at
+			c.dev.pool.run(l.outer, max(1, elemGrain/n), func(_, lo, hi int) {
+				for i := lo; i < hi; i++ {
+					x, o := src[i*n:(i+1)*n], i*l.n*l.inner+start
+					if back {
+						c.dev.kern.Add(x, x, c.dout[o:o+n])
+					} else {
+						copy(c.out.data[o:o+n], x)
+					}
+				}
+			})
+		}
+		at += n
+	}
+}
+
+// shifted pairs the part of out that has a source with that source; the rest
+// of out is cleared when fill is set.
+func (c *call) shifted(pair func(out, in []float32), out, in []float32, fill bool) {
+	l, n := c.lanes(), c.int(1)
+	n = max(-l.n, min(l.n, n))
+	size := l.n * l.inner
+	c.dev.pool.run(l.outer, max(1, elemGrain/size), func(_, from, to int) {
+		for i := from; i < to; i++ {
+			o, x := out[i*size:(i+1)*size], in[i*size:(i+1)*size]
+			k := n * l.inner
+			switch {
+			case n >= 0:
+				pair(o[k:], x[:size-k])
+				if fill {
+					clear(o[:k])
+				}
+			default:
+				pair(o[:size+k], x[-k:])
+				if fill {
+					clear(o[size+k:])
+				}
+			}
+		}
+	})
+}
+
+// Reshape gives the same elements another shape; one dimension may be -1 and
+// is worked out. It shares memory with t.
+func (t *Tensor) Reshape(shape ...int) *Tensor {
+	s := slices.Clone(shape)
+	hole, rest := -1, 1
+	for i, d := range s {
+		if d == -1 && hole < 0 {
+			hole = i
+		} else {
+			rest *= d
+		}
+	}
+	if hole >= 0 && rest > 0 && len(t.data)%rest == 0 {
+		s[hole] = len(t.data) / rest
+	}
+	return apply(opReshape, Attrs{Ints: s}, t)
+}
+
+// Permute reorders the axes: dimension i of the result is axes[i] of t.
+func (t *Tensor) Permute(axes ...int) *Tensor {
+	return apply(opPermute, Attrs{Ints: slices.Clone(axes)}, t)
+}
+
+// Slice is the elements lo up to hi (exclusive) along axis.
+func (t *Tensor) Slice(axis, lo, hi int) *Tensor { return apply(opSlice, t.axisAttr(axis, lo, hi), t) }
+
+// Concat joins t and others along axis.
+func (t *Tensor) Concat(axis int, others ...*Tensor) *Tensor {
+	return apply(opConcat, t.axisAttr(axis), append([]*Tensor{t}, others...)...)
+}
+
+// Shift moves elements n places up along axis (down when n is negative);
+// zeros come in and what leaves is lost.
+func (t *Tensor) Shift(axis, n int) *Tensor { return apply(opShift, t.axisAttr(axis, n), t) }
