@@ -1,0 +1,24 @@
+# The two commands of the README are `go run ./cmd/autoresearch up` and `make test`.
+GO ?= go
+
+.PHONY: test engine check build
+
+## test: everything, on a machine with Go and git; the first run builds the engine (about 5 minutes on 2 cores)
+test: check engine
+	cd engine && $(GO) vet ./... && $(GO) test -timeout 20m ./...
+	$(GO) test -timeout 40m ./...
+
+## check: formatting, vet, and that the workflows are deterministic
+check:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./cmd/... ./workers/... ./activities/... ./trainer/...
+	$(GO) tool workflowcheck ./workflows/...
+
+## engine: the embedded Temporal server, with the flags that `up` uses, into the user's cache
+engine:
+	$(GO) run ./cmd/autoresearch engine build
+
+## build: the command line, into bin/
+build:
+	$(GO) build -o bin/autoresearch ./cmd/autoresearch
