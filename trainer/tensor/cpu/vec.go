@@ -178,7 +178,6 @@ func adamwGo(p, g, m, v []float32, beta1, beta2, lr, c, eps, keep float32) {
 	}
 }
 
-
 // polynomial in r, and n added to the exponent. The vector kernels compute the
 // same polynomial. NaN gives NaN, large x +Inf, small x 0.
 func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
