@@ -2,15 +2,26 @@
 // proposals, patches, logs, curves, models, results.
 //
 // Keys are slash paths such as "mar5/0007/model.safetensors"; they never start
-// with a slash nor contain "..". One interface serves a directory on one box
-// and an object store for a fleet; [Conformance] in the test package is the contract
-// in executable form.
+// with a slash, nor does a part of one start with a dot. One interface serves a
+// directory on one box and an object store for a fleet; Conformance in package
+// artifacttest is the contract in executable form.
+//
+// [File] keeps values as plain files, so that people can read them with what
+// they have. [Memory] is the double for tests.
+//
+// # Errors
+//
+// Every error names the key and, for a directory, the path; errors of the
+// operating system stay visible to errors.Is (syscall.ENOSPC for a full disk).
 package artifact
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
+	"unicode"
 )
 
 // ErrNotFound is returned, wrapped with the key, for a key that holds nothing.
@@ -28,4 +39,24 @@ type Store interface {
 	Open(ctx context.Context, key string) (io.ReadCloser, error)
 	// List returns the keys below a prefix, sorted.
 	List(ctx context.Context, prefix string) ([]string, error)
+}
+
+// maxKey is what every store can hold as a name, prefixes included.
+const maxKey = 512
+
+// CheckKey says what is wrong with a key. A dot may not start a part: that
+// rules out "..", and leaves such names to the stores' own temporary files.
+func CheckKey(key string) error {
+	if key == "" || len(key) > maxKey {
+		return fmt.Errorf("artifact key %q: 1 to %d bytes are needed", key, maxKey)
+	}
+	for _, part := range strings.Split(key, "/") {
+		if part == "" || part[0] == '.' {
+			return fmt.Errorf("artifact key %q: no part may be empty or start with a dot", key)
+		}
+	}
+	if strings.ContainsFunc(key, func(r rune) bool { return r == '\\' || r == unicode.ReplacementChar || !unicode.IsPrint(r) }) {
+		return fmt.Errorf("artifact key %q: printable characters other than a backslash only", key)
+	}
+	return nil
 }
