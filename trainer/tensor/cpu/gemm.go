@@ -37,58 +37,92 @@ func (s *Set) Gemm(w *Work, m, n, k int, a, b Mat, c []float32, ldc int, acc boo
 		nc := min(blockN, n-jc)
 		for pc := 0; pc < k; pc += blockK {
 			kc := min(blockK, k-pc)
-			bp := grown(&w.b, roundUp(nc, s.nr)*kc)
-			pack(bp, s.nr, b.From(pc, jc).T(), nc, kc)
+			bp := grown(&w.b, (nc+s.nr)*kc)
+			bt := b.From(pc, jc).T()
+			for j, wide := 0, 0; j < nc; j += wide {
+				wide = s.width(nc - j)
+				s.pack(bp[j*kc:(j+wide)*kc], wide, bt.From(j, 0), min(wide, nc-j), kc)
+			}
 			for ic := 0; ic < m; ic += blockM {
 				mc := min(blockM, m-ic)
 				ap := grown(&w.a, roundUp(mc, s.mr)*kc)
-				pack(ap, s.mr, a.From(ic, pc), mc, kc)
+				for i := 0; i < mc; i += s.mr {
+					s.pack(ap[i*kc:(i+s.mr)*kc], s.mr, a.From(ic+i, pc), min(s.mr, mc-i), kc)
+				}
 				s.macro(w, mc, nc, kc, ap, bp, c[ic*ldc+jc:], ldc, acc || pc > 0)
 			}
 		}
 	}
 }
 
+// width is the tile to use with rest columns to go: the widest, unless a
+// narrower one wastes less on the last columns.
+func (s *Set) width(rest int) int {
+	best := s.widths[0]
+	if rest >= 2*best {
+		return best
+	}
+	for _, w := range s.widths[1:] {
+		// One or two tiles will finish: take the split with least padding.
+		if s.padded(rest, w) < s.padded(rest, best) {
+			best = w
+		}
+	}
+	return best
+}
+
+// padded is the number of columns computed when the first tile is w wide.
+func (s *Set) padded(rest, w int) int {
+	n := w
+	for rest -= w; rest > 0; {
+		last := s.widths[0]
+		for _, v := range s.widths {
+			if v >= rest {
+				last = v
+			}
+		}
+		n += last
+		rest -= last
+	}
+	return n
+}
+
 // macro multiplies packed blocks tile by tile.
 func (s *Set) macro(w *Work, mc, nc, kc int, ap, bp, c []float32, ldc int, acc bool) {
 	edge := grown(&w.edge, s.mr*s.nr)
-	for j := 0; j < nc; j += s.nr {
+	for j, wide := 0, 0; j < nc; j += wide {
+		wide = s.width(nc - j)
+		have := min(wide, nc-j)
+		b := bp[j*kc : (j+wide)*kc]
 		for i := 0; i < mc; i += s.mr {
-			a, b := ap[i*kc:(i+s.mr)*kc], bp[j*kc:(j+s.nr)*kc]
-			if i+s.mr <= mc && j+s.nr <= nc {
-				s.micro(kc, a, b, c[i*ldc+j:], ldc, acc)
+			a := ap[i*kc : (i+s.mr)*kc]
+			if i+s.mr <= mc && have == wide {
+				s.tile(wide, kc, a, b, c[i*ldc+j:], ldc, acc)
 				continue
 			}
-			s.micro(kc, a, b, edge, s.nr, false)
-			wide := min(s.nr, nc-j)
+			s.tile(wide, kc, a, b, edge, wide, false)
 			for r := range min(s.mr, mc-i) {
-				dst := c[(i+r)*ldc+j:][:wide]
-				for x, v := range edge[r*s.nr:][:wide] {
-					if acc {
-						dst[x] += v
-					} else {
-						dst[x] = v
-					}
+				dst, src := c[(i+r)*ldc+j:][:have], edge[r*wide:][:have]
+				if acc {
+					addGo(dst, dst, src)
+				} else {
+					copy(dst, src)
 				}
 			}
 		}
 	}
 }
 
-// pack lays [rows,k] out in panels of r rows: panel, then k, then row; missing
-// rows are zero.
-func pack(dst []float32, r int, src Mat, rows, k int) {
-	for i0 := 0; i0 < rows; i0 += r {
-		d := dst[i0*k : (i0+r)*k]
-		have := min(r, rows-i0)
-		for p := range k {
-			row := d[p*r : (p+1)*r]
-			o := i0*src.RS + p*src.CS
-			for i := range have {
-				row[i] = src.Data[o+i*src.RS]
-			}
-			clear(row[have:])
+// packGo lays [have,k] out as one panel of r rows: k, then row; missing rows
+// are zero.
+func packGo(d []float32, r int, src Mat, have, k int) {
+	for p := range k {
+		row := d[p*r : (p+1)*r]
+		o := p * src.CS
+		for i := range have {
+			row[i] = src.Data[o+i*src.RS]
 		}
+		clear(row[have:])
 	}
 }
 
@@ -96,8 +130,8 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
 const goMR, goNR = 4, 8
 
-// microGo is the plain tile product: c[4,8] (+)= a[k,4]ᵀ b[k,8].
-func microGo(kc int, a, b, c []float32, ldc int, acc bool) {
+// tileGo is the plain tile product: c[4,8] (+)= a[k,4]ᵀ b[k,8].
+func tileGo(_, kc int, a, b, c []float32, ldc int, acc bool) {
 	var t [goMR][goNR]float32
 	for p := range kc {
 		x := (*[goMR]float32)(a[p*goMR:])

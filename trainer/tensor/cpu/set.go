@@ -21,7 +21,12 @@ type Set struct {
 	Name string
 
 	mr, nr int
-	micro  func(kc int, a, b, c []float32, ldc int, acc bool)
+	// widths of the tiles there are, widest (nr) first.
+	widths []int
+	// tile is c[mr,width] (+)= aᵀ b over packed panels.
+	tile func(width, kc int, a, b, c []float32, ldc int, acc bool)
+	// pack lays one panel of r rows out; rows from have on become zero.
+	pack func(dst []float32, r int, src Mat, have, k int)
 	vectors
 }
 
@@ -52,5 +57,5 @@ func Get(name string) (*Set, error) {
 func available() []*Set { return append(accelerated(), plain()) }
 
 func plain() *Set {
-	return &Set{Name: "go", mr: goMR, nr: goNR, micro: microGo, vectors: plainVectors()}
+	return &Set{Name: "go", mr: goMR, nr: goNR, widths: []int{goNR}, tile: tileGo, pack: packGo, vectors: plainVectors()}
 }

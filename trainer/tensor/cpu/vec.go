@@ -180,6 +180,63 @@ func adamwGo(p, g, m, v []float32, beta1, beta2, lr, c, eps, keep float32) {
 
 // polynomial in r, and n added to the exponent. The vector kernels compute the
 // same polynomial. NaN gives NaN, large x +Inf, small x 0.
-func exp32(x float32) float32 { return float32(math.Exp(float64(x))) }
 
-func tanh32(x float32) float32 { return float32(math.Tanh(float64(x))) }
+// exp32 is e^x within about 2 units in the last place, by the polynomial that
+// the vector kernels use (Cephes' expf): x = n ln 2 + r, a polynomial in r, and
+// n added to the exponent. NaN gives NaN, large x +Inf, small x 0.
+func exp32(x float32) float32 {
+	switch {
+	case x != x:
+		return x
+	case x > 89:
+		return float32(math.Inf(1))
+	case x < -104:
+		return 0
+	}
+	n := float32(math.RoundToEven(float64(x * math.Log2E)))
+	r := x - n*0.693359375
+	r -= n * -2.12194440e-4
+	p := float32(1.9875691500e-4)
+	p = p*r + 1.3981999507e-3
+	p = p*r + 8.3334519073e-3
+	p = p*r + 4.1665795894e-2
+	p = p*r + 1.6666665459e-1
+	p = p*r + 5.0000001201e-1
+	p = p*r*r + r + 1
+	// 2^n in two halves, so that the ends of the range come out right.
+	k := int32(n)
+	h := k >> 1
+	return p * pow2(h) * pow2(k-h)
+}
+
+func pow2(n int32) float32 { return math.Float32frombits(uint32(n+127) << 23) }
+
+// tanh32 is a polynomial near 0 and 1 - 2/(e^2|x| + 1) elsewhere.
+func tanh32(x float32) float32 {
+	a := float32(math.Abs(float64(x)))
+	if a < 0.625 {
+		z := x * x
+		p := float32(-5.70498872745e-3)
+		p = p*z + 2.06390887954e-2
+		p = p*z + -5.37397155531e-2
+		p = p*z + 1.33314422036e-1
+		p = p*z + -3.33332819422e-1
+		return x + x*z*p
+	}
+	return float32(math.Copysign(float64(1-2/(exp32(2*a)+1)), float64(x)))
+}
+
+var negInf = float32(math.Inf(-1))
+
+// tree adds up the lanes of a register, in pairs.
+func tree(x []float32) float32 {
+	var t [16]float32
+	n := copy(t[:], x)
+	for n > 1 {
+		n /= 2
+		for i := range n {
+			t[i] += t[i+n]
+		}
+	}
+	return t[0]
+}
