@@ -1,0 +1,231 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+func random(rng *rand.Rand, n int) []float32 {
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = float32(rng.NormFloat64())
+	}
+	return x
+}
+
+func forEachSet(t *testing.T, f func(t *testing.T, s *Set)) {
+	for _, s := range available() {
+		t.Run(s.Name, func(t *testing.T) { f(t, s) })
+	}
+}
+
+// TestGemm compares all sets with a float64 product, at odd shapes, with both
+// operands in both orders, adding and overwriting, and checks that nothing is
+// written beyond C.
+func TestGemm(t *testing.T) {
+	forEachSet(t, func(t *testing.T, s *Set) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		w := &Work{}
+		for _, sh := range [][3]int{{1, 1, 1}, {8, 48, 4}, {7, 47, 5}, {9, 49, 33}, {3, 16, 8}, {17, 65, 40}, {6, 80, 7},
+			{165, 50, 330}, {64, 32, 64}, {2, 100, 3}, {13, 33, 641}} {
+			for mode := range 8 {
+				m, n, k := sh[0], sh[1], sh[2]
+				a, b := Mat{random(rng, m*k), k, 1}, Mat{random(rng, k*n), n, 1}
+				if mode&1 != 0 {
+					a.RS, a.CS = 1, m
+				}
+				if mode&2 != 0 {
+					b.RS, b.CS = 1, k
+				}
+				ldc := n + 3
+				c := random(rng, m*ldc)
+				want := append([]float32{}, c...)
+				for i := range m {
+					for j := range n {
+						var sum float64
+						if mode&4 != 0 {
+							sum = float64(c[i*ldc+j])
+						}
+						for p := range k {
+							sum += float64(a.Data[i*a.RS+p*a.CS]) * float64(b.Data[p*b.RS+j*b.CS])
+						}
+						want[i*ldc+j] = float32(sum)
+					}
+				}
+				s.Gemm(w, m, n, k, a, b, c[:(m-1)*ldc+n], ldc, mode&4 != 0)
+				for i, v := range c {
+					if math.Abs(float64(v-want[i])) > 1e-5*math.Sqrt(float64(k))*4 {
+						t.Fatalf("%v mode %d: element %d,%d is %v, want %v", sh, mode, i/ldc, i%ldc, v, want[i])
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestMath compares exp, tanh and sigmoid with math, over all magnitudes.
+func TestMath(t *testing.T) {
+	inf := float32(math.Inf(1))
+	x := []float32{0, inf, -inf, 88.5, 88.8, 89.5, -87.3, -90, -100, -103, -120, 1e30, -1e30, 1e-30, 0.62, 0.63, -0.62, -0.63}
+	for e := -20.0; e < 5; e += 0.01 {
+		x = append(x, float32(math.Exp(e)), -float32(math.Exp(e)))
+	}
+	forEachSet(t, func(t *testing.T, s *Set) {
+		y := make([]float32, len(x))
+		for name, f := range map[string]struct {
+			vec   func(dst, x []float32)
+			exact func(float64) float64
+		}{
+			"exp": {s.Exp, math.Exp}, "tanh": {s.Tanh, math.Tanh},
+			"sigmoid": {s.Sigmoid, func(x float64) float64 { return 1 / (1 + math.Exp(-x)) }},
+		} {
+			f.vec(y, x)
+			for i, v := range y {
+				want := float32(f.exact(float64(x[i])))
+				if v == want || math.Abs(float64(v-want)) <= 4e-7*math.Abs(float64(want))+1e-44 {
+					continue
+				}
+				if name != "tanh" && want < 1.2e-38 && math.Abs(float64(v-want)) < 1.2e-38 {
+					continue // subnormal: may be rounded or flushed
+				}
+				t.Errorf("%s(%v) = %v, want %v", name, x[i], v, want)
+			}
+		}
+	})
+}
+
+// vectorCalls runs every vector kernel on inputs of length n and returns all
+// that they compute.
+func vectorCalls(s *Set, n int, edit func(x []float32)) map[string][]float32 {
+	in := func(seed uint64) []float32 {
+		x := random(rand.New(rand.NewPCG(seed, 9)), n)
+		if edit != nil && seed == 1 {
+			edit(x)
+		}
+		return x
+	}
+	pos := func(seed uint64) []float32 {
+		x := in(seed)
+		for i := range x {
+			x[i] = x[i]*x[i] + 0.1
+		}
+		return x
+	}
+	r := map[string][]float32{}
+	into := func(name string, f func(dst, x, y []float32)) {
+		dst := random(rand.New(rand.NewPCG(7, 7)), n)
+		f(dst, in(1), in(2))
+		r[name] = dst
+	}
+	into("add", func(d, x, y []float32) { s.Add(d, x, y) })
+	into("mul", func(d, x, y []float32) { s.Mul(d, x, y) })
+	into("mulAdd", func(d, x, y []float32) { s.MulAdd(d, x, y) })
+	into("scale", func(d, x, _ []float32) { s.Scale(d, x, 1.7) })
+	into("axpy", func(d, x, _ []float32) { s.Axpy(d, -0.7, x) })
+	into("exp", func(d, x, _ []float32) { s.Exp(d, x) })
+	into("tanh", func(d, x, _ []float32) { s.Tanh(d, x) })
+	into("sigmoid", func(d, x, _ []float32) { s.Sigmoid(d, x) })
+	into("reluSquare", func(d, x, _ []float32) { s.ReluSquare(d, x) })
+	into("reluSquareGrad", func(d, x, y []float32) { s.ReluSquareGrad(d, y, x) })
+	into("softmaxGrad", func(d, x, _ []float32) { s.SoftmaxGrad(d, x, 0.3, 1.1) })
+	into("softcapGrad", func(d, x, _ []float32) { s.SoftcapGrad(d, x, 0.3, 0.01) })
+	into("expSub", func(d, x, _ []float32) { r["expSub.sum"] = []float32{s.ExpSub(d, x, 0.5)} })
+	r["sum"] = []float32{s.Sum(in(1))}
+	r["dot"] = []float32{s.Dot(in(1), in(2))}
+	r["max"] = []float32{s.Max(in(1))}
+	p, m, v := in(3), in(4), pos(5)
+	s.AdamW(p, in(1), m, v, 0.9, 0.95, 0.01, 1.2, 1e-8, 0.99)
+	r["adamw.p"], r["adamw.m"], r["adamw.v"] = p, m, v
+	return r
+}
+
+// TestVectors compares every vector kernel of every set with plain Go at
+// lengths around the block size, and that NaN comes through each of them.
+func TestVectors(t *testing.T) {
+	nan := float32(math.NaN())
+	forEachSet(t, func(t *testing.T, s *Set) {
+		for _, n := range []int{1, 2, 7, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100} {
+			want := vectorCalls(plain(), n, nil)
+			for name, got := range vectorCalls(s, n, nil) {
+				for i, v := range got {
+					if w := want[name][i]; math.Abs(float64(v-w)) > 2e-6*(1+math.Abs(float64(w)))*math.Sqrt(float64(n)) {
+						t.Fatalf("%s of %d: element %d is %v, want %v", name, n, i, v, w)
+					}
+				}
+			}
+			for at := range n {
+				for name, got := range vectorCalls(s, n, func(x []float32) { x[at] = nan }) {
+					for i, v := range got {
+						if want := len(got) == 1 || i == at; (v != v) != want {
+							t.Fatalf("%s of %d with NaN at %d: element %d is %v", name, n, at, i, v)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestGetUnknown(t *testing.T) {
+	if _, err := Get("mmx"); err == nil {
+		t.Error("Get accepted an unknown set")
+	}
+}
+
+// fmaPeak measures the multiply-adds per second of a tile that stays in the
+// first cache: what a perfect matrix product would reach.
+func fmaPeak(s *Set) float64 {
+	const kc = 64
+	w := s.widths[0]
+	a, bp, c := make([]float32, kc*s.mr), make([]float32, kc*w), make([]float32, s.mr*w)
+	best := 0.0
+	for range 20 {
+		const calls = 2000
+		start := time.Now()
+		for range calls {
+			s.tile(w, kc, a, bp, c, w, true)
+		}
+		best = max(best, 2*float64(s.mr*w*kc*calls)/time.Since(start).Seconds())
+	}
+	return best
+}
+
+// BenchmarkGemm reports GFLOP/s at training shapes and their share of the peak
+// measured in the same run. Shapes: m x n x k, t: the second operand's rows
+// run along k (linear layers), g: a weight gradient.
+func BenchmarkGemm(b *testing.B) {
+	for _, s := range available() {
+		if s.Name == "go" {
+			continue
+		}
+		peak := fmaPeak(s)
+		for _, sh := range []struct {
+			m, n, k int
+			kind    string
+		}{{2048, 384, 128, "t"}, {2048, 128, 128, "t"}, {2048, 512, 128, "t"}, {2048, 128, 512, "t"}, {2048, 256, 128, "t"},
+			{2048, 128, 512, ""}, {512, 128, 2048, "g"}, {128, 128, 2048, "g"},
+			{1024, 1024, 256, "t"}, {2048, 4096, 256, "t"}, {1024, 256, 2048, "g"}, {64, 256, 32, "t"}, {64, 32, 256, ""}} {
+			b.Run(fmt.Sprintf("%s/%dx%dx%d%s", s.Name, sh.m, sh.n, sh.k, sh.kind), func(b *testing.B) {
+				rng := rand.New(rand.NewPCG(1, 2))
+				x, y, c := Mat{random(rng, sh.m*sh.k), sh.k, 1}, Mat{random(rng, sh.k*sh.n), sh.n, 1}, make([]float32, sh.m*sh.n)
+				switch sh.kind {
+				case "t":
+					y.RS, y.CS = 1, sh.k
+				case "g":
+					x.RS, x.CS = 1, sh.m
+				}
+				w := &Work{}
+				for b.Loop() {
+					s.Gemm(w, sh.m, sh.n, sh.k, x, y, c, sh.n, false)
+				}
+				rate := 2 * float64(sh.m*sh.n*sh.k) * float64(b.N) / b.Elapsed().Seconds()
+				b.ReportMetric(rate/1e9, "GFLOP/s")
+				b.ReportMetric(100*rate/peak, "%peak")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
