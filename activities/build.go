@@ -11,6 +11,7 @@ import (
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
 	"github.com/autoresearch-go/autoresearch/activities/target"
+	"github.com/autoresearch-go/autoresearch/activities/target/filelock"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -75,7 +76,7 @@ func lockBuild(ctx context.Context, dir, digest string) (unlock func(), err erro
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, fmt.Errorf("making the build directory: %w", err)
 	}
-	return lockFile(ctx, filepath.Join(filepath.Dir(dir), ".lock-"+digest[:2]))
+	return filelock.Lock(ctx, filepath.Join(filepath.Dir(dir), ".lock-"+digest[:2]))
 }
 
 // unpackedSource fetches and unpacks the source archive unless it is there.

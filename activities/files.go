@@ -13,8 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"syscall"
-	"time"
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
 )
@@ -109,33 +107,6 @@ func unpackFile(path string, r io.Reader, perm os.FileMode) error {
 		return err
 	}
 	return f.Close()
-}
-
-// lockFile takes an exclusive lock on a file, waiting for others as long as
-// ctx lets it. The kernel releases it when this process ends, however it ends.
-func lockFile(ctx context.Context, path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, fmt.Errorf("opening the lock file: %w", err)
-	}
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { f.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			f.Close()
-			return nil, fmt.Errorf("locking %s (does this file system have flock?): %w", path, err)
-		}
-		select {
-		case <-ctx.Done():
-			f.Close()
-			return nil, fmt.Errorf("waiting for the lock %s: %w", path, ctx.Err())
-		case <-tick.C:
-		}
-	}
 }
 
 // readArtifact reads a whole value. Logs and sources are small; models are not

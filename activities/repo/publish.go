@@ -22,6 +22,9 @@ const (
 	Contended  Published = "skipped: another process is moving the same" // compare-and-swap lost
 )
 
+// Skipped tells whether the branch is not where it should be.
+func (p Published) Skipped() bool { return p != Current && p != Moved }
+
 // Publish sets a branch of the user's checkout to a commit of the home's
 // repository: objects first, then the ref, by compare-and-swap with the value
 // that was looked at. It stays away from a branch that is checked out in any

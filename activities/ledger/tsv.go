@@ -1,0 +1,92 @@
+package ledger
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// The columns of results/<tag>.tsv. The first five are Karpathy's, in his
+// units and with his zeros for crashes, so that scripts written for his tables
+// read ours; the others are ours. The baseline is one row, whatever its runs.
+var columns = []column{
+	{"commit", func(r experiment.Result) string { return experiment.ShortCommit(r.Commit) }},
+	{"val_bpb", func(r experiment.Result) string { return number(deref(r.ValBpb), 6) }},
+	{"memory_gb", memory},
+	{"status", func(r experiment.Result) string { return string(r.Verdict) }},
+	{"description", func(r experiment.Result) string { return r.Title }},
+
+	{"experiment", func(r experiment.Result) string { return strconv.Itoa(r.Experiment) }},
+	{"parent", func(r experiment.Result) string { return experiment.ShortCommit(r.Parent) }},
+	{"reason", func(r experiment.Result) string { return string(r.Reason) }},
+	{"runs", func(r experiment.Result) string { return strconv.Itoa(len(r.Measurements)) }},
+	{"charged_seconds", func(r experiment.Result) string { return number(r.ChargedSeconds, 1) }},
+	{"wall_seconds", func(r experiment.Result) string { return number(r.WallSeconds, 1) }},
+	{"tokens", func(r experiment.Result) string { return strconv.FormatInt(r.Tokens, 10) }},
+	{"syntax_tokens", func(r experiment.Result) string { return strconv.Itoa(r.SyntaxTokens) }},
+	{"proposer", func(r experiment.Result) string { return r.Proposer }},
+	{"policy", func(r experiment.Result) string { return r.Policy }},
+	{"threshold", func(r experiment.Result) string { return number(r.Threshold, 6) }},
+	{"decided_at", func(r experiment.Result) string { return r.DecidedAt.UTC().Format("2006-01-02T15:04:05Z") }},
+	{"message", func(r experiment.Result) string { return r.Message }},
+}
+
+type column struct {
+	name string
+	of   func(experiment.Result) string
+}
+
+// Table renders results as tab-separated values with a header. It is a pure
+// function of them.
+func Table(results []experiment.Result) []byte {
+	var b strings.Builder
+	for i, c := range columns {
+		b.WriteString(separator(i) + c.name)
+	}
+	b.WriteByte('\n')
+	for _, r := range results {
+		for i, c := range columns {
+			b.WriteString(separator(i) + clean(c.of(r)))
+		}
+		b.WriteByte('\n')
+	}
+	return []byte(b.String())
+}
+
+func separator(i int) string {
+	if i == 0 {
+		return ""
+	}
+	return "\t"
+}
+
+// clean keeps a cell in its row and column.
+func clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.IsSpace(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+	return strings.Join(strings.Fields(s), " ")
+}
+
+// memory is the peak in units of 2^30 bytes, as in his tables; 0.0 for a crash.
+func memory(r experiment.Result) string {
+	if r.Verdict == experiment.Crash {
+		return "0.0"
+	}
+	return number(float64(r.PeakBytes)/(1<<30), 1)
+}
+
+func number(v float64, digits int) string { return fmt.Sprintf("%.*f", digits, v) }
+
+func deref(v *float64) float64 {
+	if v == nil {
+		return 0
+	}
+	return *v
+}
