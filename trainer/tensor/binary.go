@@ -6,14 +6,14 @@ import (
 	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
 )
 
-// binary describes a broadcasting operation of two inputs. da and db overwrite
+// binaryFns describes a broadcasting operation of two inputs. da and db overwrite
 // g with the local gradient; nil means no gradient.
-type binary struct {
+type binaryFns struct {
 	fwd    func(k *cpu.Set, y, a, b []float32)
 	da, db func(k *cpu.Set, g, dy, y, a, b []float32)
 }
 
-func registerBinary(name string, bin binary) *Op {
+func registerBinary(name string, bin binaryFns) *Op {
 	op := Op{
 		Name: name, Arity: 2,
 		Infer: func(_ Attrs, in []Spec) (Spec, error) {
@@ -58,12 +58,12 @@ func choose(g, dy, mine, other []float32, sign float32) {
 }
 
 var (
-	opAdd = registerBinary("add", binary{
+	opAdd = registerBinary("add", binaryFns{
 		fwd: func(k *cpu.Set, y, a, b []float32) { k.Add(y, a, b) },
 		da:  func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
 		db:  func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
 	})
-	opSub = registerBinary("sub", binary{
+	opSub = registerBinary("sub", binaryFns{
 		fwd: func(_ *cpu.Set, y, a, b []float32) {
 			for i, v := range a {
 				y[i] = v - b[i]
@@ -72,12 +72,12 @@ var (
 		da: func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
 		db: func(k *cpu.Set, g, dy, _, _, _ []float32) { k.Scale(g, dy, -1) },
 	})
-	opMul = registerBinary("mul", binary{
+	opMul = registerBinary("mul", binaryFns{
 		fwd: func(k *cpu.Set, y, a, b []float32) { k.Mul(y, a, b) },
 		da:  func(k *cpu.Set, g, dy, _, _, b []float32) { k.Mul(g, dy, b) },
 		db:  func(k *cpu.Set, g, dy, _, a, _ []float32) { k.Mul(g, dy, a) },
 	})
-	opDiv = registerBinary("div", binary{
+	opDiv = registerBinary("div", binaryFns{
 		fwd: func(_ *cpu.Set, y, a, b []float32) {
 			for i, v := range a {
 				y[i] = v / b[i]
@@ -94,7 +94,7 @@ var (
 			}
 		},
 	})
-	opMaximum = registerBinary("maximum", binary{
+	opMaximum = registerBinary("maximum", binaryFns{
 		fwd: func(_ *cpu.Set, y, a, b []float32) {
 			for i, v := range a {
 				y[i] = max(v, b[i])
@@ -103,7 +103,7 @@ var (
 		da: func(_ *cpu.Set, g, dy, _, a, b []float32) { choose(g, dy, a, b, 1) },
 		db: func(_ *cpu.Set, g, dy, _, a, b []float32) { choose(g, dy, b, a, 1) },
 	})
-	opMinimum = registerBinary("minimum", binary{
+	opMinimum = registerBinary("minimum", binaryFns{
 		fwd: func(_ *cpu.Set, y, a, b []float32) {
 			for i, v := range a {
 				y[i] = min(v, b[i])
@@ -112,7 +112,7 @@ var (
 		da: func(_ *cpu.Set, g, dy, _, a, b []float32) { choose(g, dy, a, b, -1) },
 		db: func(_ *cpu.Set, g, dy, _, a, b []float32) { choose(g, dy, b, a, -1) },
 	})
-	opGreater = registerBinary("greater", binary{
+	opGreater = registerBinary("greater", binaryFns{
 		fwd: func(_ *cpu.Set, y, a, b []float32) {
 			for i, v := range a {
 				w := b[i]

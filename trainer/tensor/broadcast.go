@@ -130,8 +130,8 @@ func (d *Device) elementwise(out *Tensor, f func(dst []float32, in [][]float32),
 	}
 	l := newLoop(out.shape, shapes...)
 	rows, inner := l.split()
-	body := func(lo, hi, from, to int) {
-		bufs := make([]float32, chunk*len(in))
+	body := func(w, lo, hi, from, to int) {
+		bufs := d.tmp(w, chunk*len(in))
 		args := make([][]float32, len(in))
 		for r := lo; r < hi; r++ {
 			for i := from; i < to; i += chunk {
@@ -144,10 +144,10 @@ func (d *Device) elementwise(out *Tensor, f func(dst []float32, in [][]float32),
 		}
 	}
 	if rows == 1 {
-		d.pool.run(inner, elemGrain, func(_, lo, hi int) { body(0, 1, lo, hi) })
+		d.pool.run(inner, elemGrain, func(w, lo, hi int) { body(w, 0, 1, lo, hi) })
 		return
 	}
-	d.pool.run(rows, max(1, elemGrain/inner), func(_, lo, hi int) { body(lo, hi, 0, inner) })
+	d.pool.run(rows, max(1, elemGrain/inner), func(w, lo, hi int) { body(w, lo, hi, 0, inner) })
 }
 
 // gradient adds to dst (the gradient of input which) the sum over repeated
@@ -162,8 +162,8 @@ func (d *Device) gradient(dst []float32, which int, c *call, f func(g, dy, y []f
 	}
 	l := newLoop(c.out.shape, shapes...)
 	rows, inner := l.split()
-	body := func(lo, hi, from, to int) {
-		bufs := make([]float32, chunk*(len(c.in)+1))
+	body := func(w, lo, hi, from, to int) {
+		bufs := d.tmp(w, chunk*(len(c.in)+1))
 		g := bufs[len(c.in)*chunk:]
 		args := make([][]float32, len(c.in))
 		for r := lo; r < hi; r++ {
@@ -187,11 +187,11 @@ func (d *Device) gradient(dst []float32, which int, c *call, f func(g, dy, y []f
 	switch first := l.dims[0]; {
 	case len(l.dims) > 1 && l.str[which][0] != 0:
 		per := rows / first
-		d.pool.run(first, max(1, elemGrain/(per*inner)), func(_, lo, hi int) { body(lo*per, hi*per, 0, inner) })
+		d.pool.run(first, max(1, elemGrain/(per*inner)), func(w, lo, hi int) { body(w, lo*per, hi*per, 0, inner) })
 	case l.innerStride(which) == 1:
-		d.pool.run(inner, max(16, elemGrain/rows), func(_, lo, hi int) { body(0, rows, lo, hi) })
+		d.pool.run(inner, max(16, elemGrain/rows), func(w, lo, hi int) { body(w, 0, rows, lo, hi) })
 	default:
-		body(0, rows, 0, inner)
+		body(0, 0, rows, 0, inner)
 	}
 }
 

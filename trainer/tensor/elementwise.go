@@ -7,15 +7,16 @@ import (
 	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
 )
 
-// unary describes an elementwise operation of one input. fwd overwrites y;
-// bwd adds to dx. Both see slices of equal length. p is the float attribute.
-type unary struct {
+// unaryFns describe an elementwise operation of one input. fwd overwrites y;
+// bwd adds to dx and has tmp as scratch. All slices have equal length. p is the
+// float attribute.
+type unaryFns struct {
 	attr string
 	fwd  func(k *cpu.Set, y, x []float32, p float32)
-	bwd  func(k *cpu.Set, dx, dy, x, y []float32, p float32)
+	bwd  func(k *cpu.Set, dx, dy, x, y, tmp []float32, p float32)
 }
 
-func registerUnary(name string, u unary) *Op {
+func registerUnary(name string, u unaryFns) *Op {
 	op := Op{
 		Name: name, Arity: 1,
 		Infer: func(_ Attrs, in []Spec) (Spec, error) { return in[0], floats(in) },
@@ -36,8 +37,12 @@ func registerUnary(name string, u unary) *Op {
 				return
 			}
 			x, y, dy, p := c.in[0].data, c.out.data, c.dout, c.param()
-			c.dev.pool.run(len(y), elemGrain, func(_, lo, hi int) {
-				u.bwd(c.dev.kern, dx[lo:hi], dy[lo:hi], x[lo:hi], y[lo:hi], p)
+			c.dev.pool.run(len(y), elemGrain, func(w, lo, hi int) {
+				tmp := c.dev.tmp(w, chunk)
+				for ; lo < hi; lo += chunk {
+					to := min(lo+chunk, hi)
+					u.bwd(c.dev.kern, dx[lo:to], dy[lo:to], x[lo:to], y[lo:to], tmp[:to-lo], p)
+				}
 			})
 		}
 	}
@@ -52,15 +57,15 @@ func (c *call) param() float32 {
 	return 0
 }
 
-// pointwise builds a unary from scalar functions: df gives dy/dx.
-func pointwise(f func(x float32) float32, df func(x, y float32) float32) unary {
-	return unary{
+// pointwise builds unaryFns from scalar functions: df gives dy/dx.
+func pointwise(f func(x float32) float32, df func(x, y float32) float32) unaryFns {
+	return unaryFns{
 		fwd: func(_ *cpu.Set, y, x []float32, _ float32) {
 			for i, v := range x {
 				y[i] = f(v)
 			}
 		},
-		bwd: func(_ *cpu.Set, dx, dy, x, y []float32, _ float32) {
+		bwd: func(_ *cpu.Set, dx, dy, x, y, _ []float32, _ float32) {
 			for i, g := range dy {
 				dx[i] += g * df(x[i], y[i])
 			}
@@ -71,42 +76,42 @@ func pointwise(f func(x float32) float32, df func(x, y float32) float32) unary {
 const geluK = 0.7978845608028654 // sqrt(2/pi)
 
 var (
-	opAddScalar = registerUnary("add_scalar", unary{
+	opAddScalar = registerUnary("add_scalar", unaryFns{
 		attr: "s",
 		fwd: func(_ *cpu.Set, y, x []float32, s float32) {
 			for i, v := range x {
 				y[i] = v + s
 			}
 		},
-		bwd: func(k *cpu.Set, dx, dy, _, _ []float32, _ float32) { k.Add(dx, dx, dy) },
+		bwd: func(k *cpu.Set, dx, dy, _, _, _ []float32, _ float32) { k.Add(dx, dx, dy) },
 	})
-	opScale = registerUnary("scale", unary{
+	opScale = registerUnary("scale", unaryFns{
 		attr: "s",
 		fwd:  func(k *cpu.Set, y, x []float32, s float32) { k.Scale(y, x, s) },
-		bwd:  func(k *cpu.Set, dx, dy, _, _ []float32, s float32) { k.Axpy(dx, s, dy) },
+		bwd:  func(k *cpu.Set, dx, dy, _, _, _ []float32, s float32) { k.Axpy(dx, s, dy) },
 	})
-	opNeg = registerUnary("neg", unary{
+	opNeg = registerUnary("neg", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) { k.Scale(y, x, -1) },
-		bwd: func(k *cpu.Set, dx, dy, _, _ []float32, _ float32) { k.Axpy(dx, -1, dy) },
+		bwd: func(k *cpu.Set, dx, dy, _, _, _ []float32, _ float32) { k.Axpy(dx, -1, dy) },
 	})
-	opExp = registerUnary("exp", unary{
+	opExp = registerUnary("exp", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) { k.Exp(y, x) },
-		bwd: func(k *cpu.Set, dx, dy, _, y []float32, _ float32) { k.MulAdd(dx, dy, y) },
+		bwd: func(k *cpu.Set, dx, dy, _, y, _ []float32, _ float32) { k.MulAdd(dx, dy, y) },
 	})
 	opLog = registerUnary("log", pointwise(
 		func(x float32) float32 { return float32(math.Log(float64(x))) },
 		func(x, _ float32) float32 { return 1 / x }))
-	opTanh = registerUnary("tanh", unary{
+	opTanh = registerUnary("tanh", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) { k.Tanh(y, x) },
-		bwd: func(_ *cpu.Set, dx, dy, _, y []float32, _ float32) {
+		bwd: func(_ *cpu.Set, dx, dy, _, y, _ []float32, _ float32) {
 			for i, g := range dy {
 				dx[i] += g * (1 - y[i]*y[i])
 			}
 		},
 	})
-	opSigmoid = registerUnary("sigmoid", unary{
+	opSigmoid = registerUnary("sigmoid", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) { k.Sigmoid(y, x) },
-		bwd: func(_ *cpu.Set, dx, dy, _, y []float32, _ float32) {
+		bwd: func(_ *cpu.Set, dx, dy, _, y, _ []float32, _ float32) {
 			for i, g := range dy {
 				dx[i] += g * y[i] * (1 - y[i])
 			}
@@ -120,26 +125,24 @@ var (
 			}
 			return 0
 		}))
-	opReluSquare = registerUnary("relu_square", unary{
+	opReluSquare = registerUnary("relu_square", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) { k.ReluSquare(y, x) },
-		bwd: func(k *cpu.Set, dx, dy, x, _ []float32, _ float32) { k.ReluSquareGrad(dx, dy, x) },
+		bwd: func(k *cpu.Set, dx, dy, x, _, _ []float32, _ float32) { k.ReluSquareGrad(dx, dy, x) },
 	})
-	opSilu = registerUnary("silu", unary{
+	opSilu = registerUnary("silu", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) {
 			k.Sigmoid(y, x)
 			k.Mul(y, y, x)
 		},
-		bwd: func(k *cpu.Set, dx, dy, x, _ []float32, _ float32) {
-			chunked(len(dx), func(s []float32, lo, hi int) {
-				k.Sigmoid(s, x[lo:hi])
-				for i, g := range dy[lo:hi] {
-					dx[lo+i] += g * s[i] * (1 + x[lo+i]*(1-s[i]))
-				}
-			})
+		bwd: func(k *cpu.Set, dx, dy, x, _, s []float32, _ float32) {
+			k.Sigmoid(s, x)
+			for i, g := range dy {
+				dx[i] += g * s[i] * (1 + x[i]*(1-s[i]))
+			}
 		},
 	})
 	// gelu is the tanh form of GPT-2.
-	opGelu = registerUnary("gelu", unary{
+	opGelu = registerUnary("gelu", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) {
 			for i, v := range x {
 				y[i] = geluK * (v + 0.044715*v*v*v)
@@ -149,17 +152,15 @@ var (
 				y[i] = 0.5 * v * (1 + y[i])
 			}
 		},
-		bwd: func(k *cpu.Set, dx, dy, x, _ []float32, _ float32) {
-			chunked(len(dx), func(t []float32, lo, hi int) {
-				for i, v := range x[lo:hi] {
-					t[i] = geluK * (v + 0.044715*v*v*v)
-				}
-				k.Tanh(t, t)
-				for i, v := range x[lo:hi] {
-					du := geluK * (1 + 3*0.044715*v*v)
-					dx[lo+i] += dy[lo+i] * (0.5*(1+t[i]) + 0.5*v*(1-t[i]*t[i])*du)
-				}
-			})
+		bwd: func(k *cpu.Set, dx, dy, x, _, t []float32, _ float32) {
+			for i, v := range x {
+				t[i] = geluK * (v + 0.044715*v*v*v)
+			}
+			k.Tanh(t, t)
+			for i, v := range x {
+				du := geluK * (1 + 3*0.044715*v*v)
+				dx[i] += dy[i] * (0.5*(1+t[i]) + 0.5*v*(1-t[i]*t[i])*du)
+			}
 		},
 	})
 	opSqrt = registerUnary("sqrt", pointwise(
@@ -168,9 +169,9 @@ var (
 	opRsqrt = registerUnary("rsqrt", pointwise(
 		func(x float32) float32 { return float32(1 / math.Sqrt(float64(x))) },
 		func(_, y float32) float32 { return -0.5 * y * y * y }))
-	opSquare = registerUnary("square", unary{
+	opSquare = registerUnary("square", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) { k.Mul(y, x, x) },
-		bwd: func(_ *cpu.Set, dx, dy, x, _ []float32, _ float32) {
+		bwd: func(_ *cpu.Set, dx, dy, x, _, _ []float32, _ float32) {
 			for i, g := range dy {
 				dx[i] += 2 * g * x[i]
 			}
@@ -187,14 +188,14 @@ var (
 			}
 			return 0
 		}))
-	opSoftcap = registerUnary("softcap", unary{
+	opSoftcap = registerUnary("softcap", unaryFns{
 		attr: "cap",
 		fwd: func(k *cpu.Set, y, x []float32, s float32) {
 			k.Scale(y, x, 1/s)
 			k.Tanh(y, y)
 			k.Scale(y, y, s)
 		},
-		bwd: func(_ *cpu.Set, dx, dy, _, y []float32, s float32) {
+		bwd: func(_ *cpu.Set, dx, dy, _, y, _ []float32, s float32) {
 			for i, g := range dy {
 				t := y[i] / s
 				dx[i] += g * (1 - t*t)
@@ -215,15 +216,6 @@ func init() {
 			return Spec{}, fmt.Errorf("cap is %v, want above 0", a.Floats[0])
 		}
 		return infer(a, in)
-	}
-}
-
-// chunked calls f over ranges of at most 512 with a scratch buffer as long.
-func chunked(n int, f func(buf []float32, lo, hi int)) {
-	var buf [512]float32
-	for lo := 0; lo < n; lo += len(buf) {
-		hi := min(lo+len(buf), n)
-		f(buf[:hi-lo], lo, hi)
 	}
 }
 

@@ -31,11 +31,12 @@ var opCrossEntropy = register(Op{
 		}
 		f := 1 / float32(len(ids))
 		c.rows(func(w, row, from, to int) {
-			p := c.dev.tmp(w, n)
+			buf := c.dev.tmp(w, 2*n)
+			p, e := buf[:n], buf[n:]
 			if grads != nil {
 				p = grads[from:to]
 			}
-			losses[row] = c.dev.rowLoss(p, x[from:to], int(ids[row]), c.float(0), f, grads != nil)
+			losses[row] = c.dev.rowLoss(p, e, x[from:to], int(ids[row]), c.float(0), f, grads != nil)
 		})
 		var sum float64
 		for _, v := range losses {
@@ -58,8 +59,9 @@ var opCrossEntropy = register(Op{
 })
 
 // rowLoss is the code length in nats of one target under one row of logits.
-// With grad it leaves f * d(loss)/d(logits) in p, which is scratch otherwise.
-func (d *Device) rowLoss(p, x []float32, id int, cap, f float32, grad bool) float32 {
+// With grad it leaves f * d(loss)/d(logits) in p, which is scratch otherwise;
+// e is scratch too.
+func (d *Device) rowLoss(p, e, x []float32, id int, cap, f float32, grad bool) float32 {
 	if id < 0 {
 		fillNaN(p)
 		return nan32
@@ -84,20 +86,8 @@ func (d *Device) rowLoss(p, x []float32, id int, cap, f float32, grad bool) floa
 		return float32(math.Log(float64(s))) + m - zt
 	}
 	// p holds the capped logits, whose square gives the cap's slope.
-	var slope [512]float32
-	s := float32(0)
-	for lo := 0; lo < len(p); lo += len(slope) {
-		hi := min(lo+len(slope), len(p))
-		s += k.ExpSub(slope[:hi-lo], p[lo:hi], m)
-	}
-	for lo := 0; lo < len(p); lo += len(slope) {
-		hi := min(lo+len(slope), len(p))
-		e := slope[:hi-lo]
-		if len(p) > len(slope) {
-			k.ExpSub(e, p[lo:hi], m)
-		}
-		k.SoftcapGrad(p[lo:hi], e, f/s, 1/(cap*cap))
-	}
+	s := k.ExpSub(e, p, m)
+	k.SoftcapGrad(p, e, f/s, 1/(cap*cap))
 	p[id] -= f * (1 - zt*zt/(cap*cap))
 	return float32(math.Log(float64(s))) + m - zt
 }

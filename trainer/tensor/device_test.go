@@ -1,0 +1,134 @@
+package tensor
+
+import (
+	"errors"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
+)
+
+// weightsAfter trains a little and returns all weights.
+func weightsAfter(t *testing.T, cfg Config, steps int) []float32 {
+	d := openTest(t, cfg)
+	m := newGPT(d, 1, 48, 3, 40, 3, 17)
+	rng := rand.New(rand.NewPCG(3, 4))
+	for range steps {
+		x, y := batch(rng, m.B*m.T, m.V)
+		m.train(x, y)
+	}
+	var w []float32
+	for _, p := range d.Params() {
+		w = append(w, p.Host()...)
+	}
+	return w
+}
+
+// TestDeterminism: the same bits from run to run and for any thread count.
+func TestDeterminism(t *testing.T) {
+	for _, kernels := range cpu.Names() {
+		want := weightsAfter(t, Config{Threads: 2, Kernels: kernels}, 3)
+		for _, threads := range []int{2, 1, 3} {
+			if got := weightsAfter(t, Config{Threads: threads, Kernels: kernels}, 3); !slices.Equal(got, want) {
+				t.Errorf("%s: %d threads gave other bits", kernels, threads)
+			}
+		}
+	}
+}
+
+// TestKernelsAgree: one step with each set stays close to the plain one.
+func TestKernelsAgree(t *testing.T) {
+	want := weightsAfter(t, Config{Threads: 1, Kernels: "go"}, 1)
+	for _, kernels := range cpu.Names() {
+		bad := 0
+		for i, v := range weightsAfter(t, Config{Threads: 2, Kernels: kernels}, 1) {
+			// The first AdamW step has size lr whatever the gradient, so a
+			// few gradients near zero may go the other way.
+			if math.Abs(float64(v-want[i])) > 1e-3 {
+				bad++
+			}
+		}
+		if bad > len(want)/500 {
+			t.Errorf("%s: %d of %d weights differ from plain Go", kernels, bad, len(want))
+		}
+	}
+}
+
+// TestSteadyState: after the first step memory does not grow, and what the
+// steps leave to the garbage collector is headers, not data.
+func TestSteadyState(t *testing.T) {
+	d := openTest(t, Config{Threads: 2})
+	m := newGPT(d, 2, 64, 2, 64, 4, 65)
+	x, y := batch(rand.New(rand.NewPCG(3, 4)), m.B*m.T, m.V)
+	m.train(x, y)
+	m.train(x, y)
+	peak := d.PeakBytes()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	const steps = 20
+	for range steps {
+		m.train(x, y)
+	}
+	runtime.ReadMemStats(&after)
+	if d.PeakBytes() != peak {
+		t.Errorf("memory grew from %d to %d bytes", peak, d.PeakBytes())
+	}
+	if got := (after.TotalAlloc - before.TotalAlloc) / steps; got > 200<<10 {
+		t.Errorf("a step allocates %d bytes, want headers only", got)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	d := openTest(t, Config{Threads: 1})
+	a, b := d.Param("a", 2, 3), d.Param("b", 4, 5)
+	stale := a.Scale(2)
+	d.Reset()
+	for want, f := range map[string]func(){
+		"tensor: matmul: inner dimensions differ: 3 against 4 (got [2 3], [4 5])": func() { a.MatMul(b) },
+		"do not broadcast":       func() { a.Add(b) },
+		"axis 5 is out of range": func() { a.Sum(5) },
+		"before the last Reset":  func() { stale.Neg() },
+		`name "a" is taken`:      func() { d.Param("a", 1) },
+		"bad shape":              func() { d.Param("c", 0) },
+		"cannot reshape":         func() { a.Reshape(4, -1) },
+		"want a scalar loss":     func() { a.Scale(1).Backward() },
+		"does not depend on any": func() { d.Floats([]float32{1}, 1).Backward() },
+		"holds ids":              func() { d.Ints([]int32{1}, 1).Neg() },
+		"id 9 at position 1":     func() { a.Embed(d.Ints([]int32{1, 9}, 2)) },
+		"even D":                 func() { d.Floats(make([]float32, 3), 1, 1, 1, 3).RoPE(10) },
+		"got 2 values, want 6":   func() { a.SetHost([]float32{1, 2}) },
+		"another device":         func() { a.Add(openTest(t, Config{Threads: 1}).Param("x", 1)) },
+	} {
+		func() {
+			defer func() {
+				err, _ := recover().(error)
+				var te *Error
+				if !errors.As(err, &te) || !strings.Contains(err.Error(), want) {
+					t.Errorf("got %v, want an *Error with %q", err, want)
+				}
+			}()
+			f()
+		}()
+	}
+	if _, err := Open(Config{Kernels: "mmx"}); err == nil || !strings.Contains(err.Error(), "mmx") {
+		t.Errorf("Open: got %v", err)
+	}
+}
+
+func TestAdamW(t *testing.T) {
+	d := openTest(t, Config{Threads: 2})
+	p, m, v := d.Param("p", 3), d.State("m", 3), d.State("v", 3)
+	p.SetHost([]float32{1, -1, 2})
+	p.Mul(d.Floats([]float32{0.5, 2, 0}, 3)).Sum(0).Backward()
+	AdamW(p, m, v, AdamWOptions{LR: 0.1, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1, Step: 1})
+	// The first step moves by lr against the sign of the gradient.
+	for i, want := range []float32{1*0.99 - 0.1, -1*0.99 - 0.1, 2 * 0.99} {
+		if got := p.Host()[i]; math.Abs(float64(got-want)) > 1e-5 {
+			t.Errorf("p[%d] = %v, want %v", i, got, want)
+		}
+	}
+}
