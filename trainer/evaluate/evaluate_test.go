@@ -1,0 +1,408 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor"
+)
+
+// Shape at which the tests' models run.
+const (
+	testB, testT = 4, 16
+	testV, testC = 256, 8
+)
+
+// net is what a test's model is made of: random tables and matrices.
+type net struct {
+	d                *tensor.Device
+	embed, head, mix *tensor.Tensor // [V, C], [V, C], [C, C]
+	kernel           *tensor.Tensor // [3, C]
+	later            *tensor.Tensor // [T] ids: the position after each
+}
+
+func newNet(d *tensor.Device, seed uint64) *net {
+	rng := rand.New(rand.NewPCG(seed, 0))
+	param := func(name string, shape ...int) *tensor.Tensor {
+		p := d.Param(name, shape...)
+		p.Normal(rng, 0.5)
+		return p
+	}
+	next := make([]int32, testT)
+	for t := range next {
+		next[t] = int32(min(t+1, testT-1))
+	}
+	return &net{d, param("embed", testV, testC), param("head", testV, testC), param("mix", testC, testC), param("kernel", 3, testC), d.Ints(next, testT)}
+}
+
+// logits ends a model whose stream x is [B, T, C].
+func (n *net) logits(x *tensor.Tensor) *tensor.Tensor { return x.MatMulT(n.head) }
+
+// heads makes a stream [B, T, C] to two heads [B, T, 2, C/2].
+func heads(x *tensor.Tensor) *tensor.Tensor { return x.Reshape(x.Dim(0), x.Dim(1), 2, testC/2) }
+
+// stream is what a model does between embedding and head.
+type stream func(n *net, x *tensor.Tensor) *tensor.Tensor
+
+// honest models see what they may see.
+var honest = map[string]stream{
+	"bigram": func(n *net, x *tensor.Tensor) *tensor.Tensor { return x },
+	"attention": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		h := heads(x.RMSNorm(1e-6))
+		return x.Add(h.RoPE(1e4).Attention(h, h, 0).Reshape(x.Shape()...))
+	},
+	"windowed attention": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		h := heads(x)
+		return h.Attention(h, h, 3).Reshape(x.Shape()...)
+	},
+	"convolution":   func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.CausalConv(n.kernel).Silu() },
+	"shift":         func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Add(x.Shift(1, 1).MatMul(n.mix)) },
+	"running total": func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.CumSum(1).RMSNorm(1e-6) },
+	"top channels": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		values, ids := x.TopK(2)
+		return x.ScatterAdd(2, ids, values)
+	},
+}
+
+// cheats see the next token, in ways from plain to sly.
+var cheats = map[string]stream{
+	"shift back":  func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Add(x.Shift(1, -1)) },
+	"times zero":  func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Add(x.Shift(1, -1).Scale(0)) },
+	"mean over T": func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Sub(x.Mean(1).Reshape(x.Dim(0), 1, testC)) },
+	"reversed total": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		return x.Sum(1).Reshape(x.Dim(0), 1, testC).Sub(x.CumSum(1))
+	},
+	"softmax over T": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		return x.Permute(0, 2, 1).Softmax().Permute(0, 2, 1)
+	},
+	"gather": func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Gather(1, n.later) },
+	"convolution over a reversed axis": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		reversed := make([]int32, testT)
+		for t := range reversed {
+			reversed[t] = int32(testT - 1 - t)
+		}
+		ids := n.d.Ints(reversed, testT)
+		return x.Gather(1, ids).CausalConv(n.kernel).Gather(1, ids)
+	},
+	"best of all positions": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		values, _ := x.Permute(0, 2, 1).TopK(1)
+		return x.Add(values.Permute(0, 2, 1))
+	},
+	"attention to what comes": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		scores := x.MatMulT(x).Softmax() // [B, T, T], all positions
+		return x.Add(scores.MatMul(x))
+	},
+	"attention with a shifted value": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		h := heads(x)
+		return h.Attention(h, heads(x.Shift(1, -1)), 0).Reshape(x.Shape()...)
+	},
+	"the flattened batch": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		flat := x.Reshape(1, testB*testT, testC)
+		return flat.CumSum(1).Reshape(x.Shape()...)
+	},
+	"the mean of all rows": func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Sub(x.Mean(0).Reshape(1, testT, testC)) },
+	"the row below":        func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Add(x.Shift(0, -1)) },
+	"a where": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		return x.Greater(x.Scale(2)).Where(x, x.Shift(1, -1))
+	},
+}
+
+// save writes the model that f traces, and returns its path and digest.
+func save(t *testing.T, seed uint64, f func(n *net, ids *tensor.Tensor) *tensor.Tensor) (path string) {
+	t.Helper()
+	d, err := tensor.Open(tensor.Config{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	n := newNet(d, seed)
+	g, err := d.Trace(d.Ints(make([]int32, testB*testT), testB, testT), func(ids *tensor.Tensor) *tensor.Tensor { return f(n, ids) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return saveGraph(t, g)
+}
+
+func saveGraph(t testing.TB, g *tensor.Graph) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "model.safetensors")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	text, err := g.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	content := tensor.SafeTensors{Floats: g.Weights(), Metadata: map[string]string{"graph": string(text)}}
+	if err := tensor.WriteSafetensors(file, content); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func saveStream(t *testing.T, seed uint64, s stream) string {
+	return save(t, seed, func(n *net, ids *tensor.Tensor) *tensor.Tensor { return n.logits(s(n, n.embed.Embed(ids))) })
+}
+
+// text is n bytes with some structure.
+func text(n int) []byte {
+	rng := rand.New(rand.NewPCG(5, 5))
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(rng.IntN(97))
+		if i > 0 && rng.IntN(2) == 0 {
+			b[i] = b[i-1] + 1
+		}
+	}
+	return b
+}
+
+// dataDir holds the same text as both splits. Its length makes the last window
+// and the last batch incomplete.
+func dataDir(t *testing.T) (string, []byte) {
+	t.Helper()
+	dir, b := t.TempDir(), text(5*testB*testT+2*testT+6)
+	for _, name := range []string{"train.bin", "val.bin"} {
+		if err := os.WriteFile(filepath.Join(dir, name), b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, b
+}
+
+// call runs a subcommand as main would and decodes what it prints.
+func call(t *testing.T, wantCode int, result any, args ...string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	if code := run(args, &stdout, &stderr); code != wantCode {
+		t.Fatalf("%v: exit code %d, want %d\n%s%s", args, code, wantCode, &stdout, &stderr)
+	}
+	if result == nil {
+		return
+	}
+	if err := json.Unmarshal(stdout.Bytes(), result); err != nil {
+		t.Fatalf("%v: %v in %s", args, err, &stdout)
+	}
+}
+
+func TestUniformModelIsEightBits(t *testing.T) {
+	dir, b := dataDir(t)
+	model := save(t, 1, func(n *net, ids *tensor.Tensor) *tensor.Tensor { return n.embed.Embed(ids).MatMulT(n.head).Scale(0) })
+	var s Score
+	call(t, exitOK, &s, "score", "--model", model, "--data", dir)
+	if s.ValBpb != 8 || s.Tokens != len(b)-1 || s.Bytes != s.Tokens || s.Context != testT || !s.Proved {
+		t.Errorf("got %+v, want exactly 8 bits for each of %d bytes", s, len(b)-1)
+	}
+}
+
+// A table of bigram counts must cost what adding up its logarithms by hand says.
+func TestBigramModelByHand(t *testing.T) {
+	dir, b := dataDir(t)
+	counts := make([]float64, testV*testV)
+	for i := range counts {
+		counts[i] = 0.1
+	}
+	for i := range b[1:] {
+		counts[int(b[i])*testV+int(b[i+1])]++
+	}
+	logs, want := make([]float32, len(counts)), 0.0
+	for i := range counts {
+		logs[i] = float32(math.Log(counts[i])) // unnormalized: the softmax is ours
+	}
+	for i := range b[1:] {
+		row := counts[int(b[i])*testV : (int(b[i])+1)*testV]
+		sum := 0.0
+		for _, c := range row {
+			sum += c
+		}
+		want -= math.Log2(row[b[i+1]] / sum)
+	}
+	want /= float64(len(b) - 1)
+	model := save(t, 1, func(n *net, ids *tensor.Tensor) *tensor.Tensor {
+		return n.d.Const("logs", logs, testV, testV).Embed(ids)
+	})
+	var s Score
+	call(t, exitOK, &s, "score", "--model", model, "--data", dir, "--cores", "2")
+	if math.Abs(s.ValBpb-want) > 1e-6 {
+		t.Errorf("val_bpb is %.9f, by hand it is %.9f", s.ValBpb, want)
+	}
+}
+
+func TestHonestModelsPass(t *testing.T) {
+	dir, _ := dataDir(t)
+	for name, s := range honest {
+		t.Run(name, func(t *testing.T) {
+			model := saveStream(t, 1, s)
+			var c Check
+			call(t, exitOK, &c, "check", "--model", model, "--data", dir)
+			var proved, again Score
+			call(t, exitOK, &proved, "score", "--model", model, "--data", dir)
+			call(t, exitOK, &again, "score", "--model", model, "--data", dir, "--proved", c.GraphDigest)
+			if again.Proved || !proved.Proved || proved.ValBpb != again.ValBpb || proved.ValBpb < 1 {
+				t.Errorf("%+v, and with --proved %+v", proved, again)
+			}
+		})
+	}
+}
+
+func TestCheatsAreCaught(t *testing.T) {
+	dir, _ := dataDir(t)
+	for name, s := range cheats {
+		t.Run(name, func(t *testing.T) {
+			model := saveStream(t, 1, s)
+			for _, command := range []string{"check", "score"} {
+				var f fault
+				call(t, exitFault, &f, command, "--model", model, "--data", dir)
+				if f.Reason != reasonNotCausal || f.Message == "" {
+					t.Errorf("%s: %+v", command, f)
+				}
+			}
+		})
+	}
+}
+
+// The poison arrives: in an honest model the logits right at the cut are NaN,
+// and those before it are not. Without this the proof would prove nothing.
+func TestPoisonWorks(t *testing.T) {
+	for name, s := range honest {
+		m, err := loadModel(saveStream(t, 1, s), "", 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.close()
+		for cut := range testT {
+			ids := m.sample(text(999))
+			for i := range ids {
+				if i%testT >= cut {
+					ids[i] = tensor.PoisonID
+				}
+			}
+			logits, err := m.forward(ids)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range ids {
+				if at := i % testT; allFinite(logits[i*m.V:(i+1)*m.V]) != (at < cut) && at <= cut {
+					t.Fatalf("%s: poisoned from %d on, the logits at %d are finite: %v", name, cut, at, at >= cut)
+				}
+			}
+		}
+	}
+}
+
+// The digest is of the structure: other weights do not change it, another
+// attribute does.
+func TestDigest(t *testing.T) {
+	dir, _ := dataDir(t)
+	digest := func(seed uint64, s stream) string {
+		var c Check
+		call(t, exitOK, &c, "check", "--model", saveStream(t, seed, s), "--data", dir)
+		return c.GraphDigest
+	}
+	shift := func(by int) stream {
+		return func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Add(x.Shift(1, by)) }
+	}
+	a, b, c := digest(1, shift(1)), digest(2, shift(1)), digest(1, shift(2))
+	if a != b || a == c {
+		t.Errorf("digests: %s, with other weights %s, with another shift %s", a, b, c)
+	}
+}
+
+func TestBadModels(t *testing.T) {
+	dir, _ := dataDir(t)
+	good, err := os.ReadFile(saveStream(t, 1, honest["bigram"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := func(b []byte) string {
+		path := filepath.Join(t.TempDir(), "model.safetensors")
+		if err := os.WriteFile(path, b, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for name, c := range map[string]struct{ path, reason string }{
+		"absent":           {filepath.Join(t.TempDir(), "none"), reasonNotExportable},
+		"empty":            {file(nil), reasonNotExportable},
+		"cut short":        {file(good[:len(good)-100]), reasonNotExportable},
+		"garbage":          {file(bytes.Repeat([]byte("autoresearch"), 99)), reasonNotExportable},
+		"other op":         {file(bytes.Replace(good, []byte("matmul_t"), []byte("matmul_x"), 1)), reasonNotExportable},
+		"directory":        {t.TempDir(), reasonNotExportable},
+		"other vocabulary": {save(t, 1, func(n *net, ids *tensor.Tensor) *tensor.Tensor { return n.embed.Embed(ids).MatMul(n.mix) }), reasonNotExportable},
+		"nan": {save(t, 1, func(n *net, ids *tensor.Tensor) *tensor.Tensor {
+			return n.logits(n.embed.Embed(ids).Scale(0).Log().Sub(n.embed.Embed(ids).Scale(0).Log()))
+		}), reasonNaN},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, command := range []string{"check", "score"} {
+				var f fault
+				call(t, exitFault, &f, command, "--model", c.path, "--data", dir)
+				if f.Reason != c.reason || f.Message == "" {
+					t.Errorf("%s: %+v, want reason %s", command, f, c.reason)
+				}
+			}
+		})
+	}
+}
+
+// Logits that are finite on the sample and not on the rest must not pass.
+func TestNaNInTheMiddle(t *testing.T) {
+	dir, b := dataDir(t)
+	copy(b[3*testB*testT:], "\xff\xff") // nowhere else
+	if err := os.WriteFile(filepath.Join(dir, "val.bin"), b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, value := range []float32{float32(math.Inf(1)), float32(math.Inf(-1))} {
+		table := make([]float32, testV*testV)
+		table[255*testV+255] = value
+		model := save(t, 1, func(n *net, ids *tensor.Tensor) *tensor.Tensor {
+			return n.d.Const("table", table, testV, testV).Embed(ids)
+		})
+		var f fault
+		call(t, exitFault, &f, "score", "--model", model, "--data", dir)
+		if f.Reason != reasonNaN {
+			t.Errorf("a logit of %v: %+v", value, f)
+		}
+	}
+}
+
+// Our own troubles are no verdict on the model.
+func TestOurErrors(t *testing.T) {
+	dir, _ := dataDir(t)
+	model := saveStream(t, 1, honest["bigram"])
+	for want, args := range map[string][]string{
+		"no command":  {},
+		"guess":       {"guess"},
+		"val.bin":     {"score", "--model", model, "--data", t.TempDir()},
+		"train.bin":   {"check", "--model", model, "--data", t.TempDir()},
+		"--model":     {"score", "--data", dir},
+		"golang-src":  {"data", "--source", "/nowhere/at/all", "--out", filepath.Join(t.TempDir(), "c")},
+		"--out":       {"data", "--source", dir},
+		"unexpected":  {"score", "--model", model, "--data", dir, "more"},
+		"not defined": {"check", "--proved", "x"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if code := run(args, &stdout, &stderr); code != exitError || stdout.Len() > 0 || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%v: exit code %d, %s%s; want a word on %q", args, code, &stdout, &stderr, want)
+		}
+	}
+}
+
+func TestExpNegative(t *testing.T) {
+	for x := 0.0; x > -699; x -= 0.0137 {
+		if got, want := expNegative(x), math.Exp(x); math.Abs(got/want-1) > 1e-11 {
+			t.Fatalf("exp(%v) = %v, want %v", x, got, want)
+		}
+	}
+	if expNegative(0) != 1 || expNegative(-1e30) != 0 || !math.IsNaN(expNegative(math.NaN())) {
+		t.Error("exp at its ends")
+	}
+}

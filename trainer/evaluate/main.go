@@ -1,0 +1,134 @@
+// Evaluate measures a model that a candidate has trained. It is the trusted
+// side: built from our sources, never from the candidate's, and it runs none of
+// the candidate's code. What it gets is a file of weights and a graph of
+// registered operations; what it holds is the validation text.
+//
+//	evaluate data  --source GOROOT/src --out DIR
+//	evaluate check --model FILE --data DIR --cores N
+//	evaluate score --model FILE --data DIR --cores N [--proved DIGEST]
+//
+// data builds the corpus (see harness/data). check is for the smoke run, on
+// training data: it parses the graph within limits, wants finite logits of the
+// right shape, and proves that no logit depends on a later token or on another
+// row of the batch. score does the same and then measures val_bpb, the bits per
+// byte that an arithmetic coder driven by the model would need.
+//
+// # Why the number can be believed
+//
+// The logits are the model's, everything after them is ours: we take the
+// softmax, so the probabilities of the next byte sum to one, we read the
+// validation text, and each of its bytes after the first is scored exactly
+// once. What is left to a cheat is to see the byte it has to predict, and the
+// proof in causal.go excludes that for every input.
+//
+// # Results
+//
+// One JSON object on standard output. Exit 0: the measurement. Exit 2: the
+// model is at fault, {"reason", "message"}, with a reason that becomes the
+// verdict's. Any other exit: our machinery failed, which says nothing about
+// the model; the error is on standard error.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
+)
+
+// Exit codes.
+const (
+	exitOK    = 0
+	exitError = 1 // our machinery
+	exitFault = 2 // the model
+)
+
+// Reasons why a model is at fault.
+const (
+	reasonNotCausal     = "not-causal"
+	reasonNotExportable = "not-exportable" // not a model that we can run
+	reasonNaN           = "nan"
+	reasonOOM           = "oom"
+)
+
+// fault is what is wrong with a model.
+type fault struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+func (f *fault) Error() string { return f.Reason + ": " + f.Message }
+
+func faultf(reason, format string, args ...any) *fault {
+	return &fault{reason, fmt.Sprintf(format, args...)}
+}
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// run executes one subcommand and returns the exit code.
+func run(args []string, stdout, stderr io.Writer) int {
+	result, err := dispatch(args, stderr)
+	var f *fault
+	if errors.As(err, &f) {
+		result = f
+	} else if err != nil {
+		fmt.Fprintf(stderr, "evaluate: %v\n", err)
+		return exitError
+	}
+	encoder := json.NewEncoder(stdout)
+	encoder.SetIndent("", "  ")
+	if err := encoder.Encode(result); err != nil {
+		fmt.Fprintf(stderr, "evaluate: writing the result: %v\n", err)
+		return exitError
+	}
+	if f != nil {
+		return exitFault
+	}
+	return exitOK
+}
+
+// dispatch parses the command line and runs the subcommand it names.
+func dispatch(args []string, usage io.Writer) (any, error) {
+	if len(args) == 0 {
+		return nil, errors.New("no command; use one of: data, check, score")
+	}
+	var o evaluation
+	var corpus data.Options
+	flags := flag.NewFlagSet("evaluate "+args[0], flag.ContinueOnError)
+	flags.SetOutput(usage)
+	switch args[0] {
+	case "data":
+		flags.StringVar(&corpus.Source, "source", "", "source `directory`: $(go env GOROOT)/src")
+		flags.StringVar(&corpus.Out, "out", "", "`directory` to build the corpus in")
+	case "check", "score":
+		flags.StringVar(&o.model, "model", "", "model.safetensors `file`")
+		flags.StringVar(&o.data, "data", "", "`directory` of the split: the training split to check, the validation split to score")
+		flags.IntVar(&o.cores, "cores", 1, "CPU cores to use")
+		flags.StringVar(&o.kernels, "kernels", "", "instruction set of the kernels; by default the best one here")
+		if args[0] == "score" {
+			flags.StringVar(&o.proved, "proved", "", "graph `digest` that check has proved causal")
+		}
+	default:
+		return nil, fmt.Errorf("no command %q; use one of: data, check, score", args[0])
+	}
+	if err := flags.Parse(args[1:]); err != nil {
+		return nil, err
+	}
+	if rest := flags.Args(); len(rest) > 0 {
+		return nil, fmt.Errorf("unexpected argument %q; every argument is a flag", rest[0])
+	}
+	switch args[0] {
+	case "data":
+		if corpus.Out == "" {
+			return nil, errors.New("data needs --out, the directory to build the corpus in")
+		}
+		return data.Build(corpus)
+	case "check":
+		return o.check()
+	}
+	return o.score()
+}

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/trainer/harness"
+	"github.com/autoresearch-go/autoresearch/trainer/tensor"
+)
+
+// Limits on what a candidate may hand in. They are far above what any run of
+// our budgets can train and far below what could hurt the evaluator.
+const (
+	maxFileBytes  = 1 << 30
+	maxParameters = 100_000_000
+	maxContext    = 16 << 10 // tokens
+	maxRunBytes   = 4 << 30  // memory for the intermediate values of one run
+	maxRunWork    = 1 << 42  // multiply-adds of one run
+)
+
+// model is a parsed graph on a device, ready to run.
+type model struct {
+	graph      *tensor.Graph
+	dev        *tensor.Device
+	B, T, V    int // the shape it runs at: ids [B, T], logits [B, T, V]
+	parameters int
+	digest     string
+	seconds    time.Duration // spent in forward so far
+}
+
+// loadModel reads a model.safetensors file. What is wrong with the file is the
+// model's fault; that it cannot be read at all is ours.
+func loadModel(path, kernels string, cores int) (*model, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, faultf(reasonNotExportable, "there is no model at %s; Train must end with run.Export", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading the model: %w", err)
+	}
+	if info.Size() > maxFileBytes || !info.Mode().IsRegular() {
+		return nil, faultf(reasonNotExportable, "the model file has %d bytes; at most %d are allowed, in a regular file", info.Size(), maxFileBytes)
+	}
+	file, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading the model: %w", err)
+	}
+	graph, err := parse(file)
+	if err != nil {
+		return nil, faultf(reasonNotExportable, "reading %s: %v", filepath.Base(path), err)
+	}
+	m := &model{graph: graph, V: graph.Vocab(), digest: graph.Digest()}
+	m.B, m.T = graph.BT()
+	for _, w := range graph.Weights() {
+		m.parameters += len(w.Data)
+	}
+	if err := m.checkSize(); err != nil {
+		return nil, err
+	}
+	m.dev, err = tensor.Open(tensor.Config{Threads: cores, Kernels: kernels})
+	if err != nil {
+		return nil, fmt.Errorf("opening the device: %w", err)
+	}
+	return m, nil
+}
+
+// parse reads a graph with its weights. It believes nothing of what it reads.
+func parse(file []byte) (*tensor.Graph, error) {
+	content, err := tensor.ReadSafetensors(file)
+	if err != nil {
+		return nil, err
+	}
+	text, ok := content.Metadata["graph"]
+	if !ok {
+		return nil, errors.New("the file holds weights but no graph")
+	}
+	return tensor.Parse([]byte(text), content.Floats, tensor.Limits{Bytes: maxRunBytes, Work: maxRunWork})
+}
+
+func (m *model) close() { m.dev.Close() }
+
+func (m *model) checkSize() error {
+	switch {
+	case m.V != harness.Vocab:
+		return faultf(reasonNotExportable, "the logits have %d entries; they must have %d, one for each byte", m.V, harness.Vocab)
+	case m.T > maxContext:
+		return faultf(reasonNotExportable, "the context is %d tokens; at most %d are allowed", m.T, maxContext)
+	case m.parameters > maxParameters:
+		return faultf(reasonNotExportable, "the model has %d weights; at most %d are allowed", m.parameters, maxParameters)
+	}
+	return nil
+}
+
+// forward computes logits [B, T, V] of ids [B, T]; they are valid until the
+// next call. An input that the graph cannot take is the model's fault.
+func (m *model) forward(ids []int32) ([]float32, error) {
+	start := time.Now()
+	logits, err := m.graph.Run(m.dev, ids)
+	m.seconds += time.Since(start)
+	if err != nil {
+		return nil, faultf(reasonNotExportable, "running the model: %v", err)
+	}
+	return logits, nil
+}
+
+// window fills row of ids [B, T] with text, padded with zeros.
+func (m *model) window(ids []int32, row int, text []byte) {
+	into := ids[row*m.T : (row+1)*m.T]
+	clear(into)
+	for i := range min(len(text), m.T) {
+		into[i] = int32(text[i])
+	}
+}

@@ -1,0 +1,133 @@
+package harness
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+	"path/filepath"
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor"
+)
+
+// Export ends a run: it traces forward, which takes token ids [B, T] to logits
+// [B, T, Vocab], and writes it as a graph together with the Params it uses.
+// T is the context at which the model will be evaluated. B is up to the
+// evaluator, so rows of a batch must not depend on each other, nor a logit on
+// tokens that come after it; the evaluator proves both.
+func (r *Run) Export(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) error {
+	r.dev.Reset()
+	ids := r.dev.Ints(make([]int32, r.opts.evalBatch*T), r.opts.evalBatch, T)
+	graph, err := r.dev.Trace(ids, forward)
+	if err != nil {
+		return fmt.Errorf("exporting the model: %w", err)
+	}
+	text, err := graph.MarshalJSON()
+	if err != nil {
+		return fmt.Errorf("exporting the model: %w", err)
+	}
+	content := tensor.SafeTensors{Floats: graph.Weights(), Metadata: map[string]string{"graph": string(text)}}
+	err = writeFile(filepath.Join(r.opts.run, "model.safetensors"), func(w io.Writer) error {
+		return tensor.WriteSafetensors(w, content)
+	})
+	if err != nil {
+		return fmt.Errorf("exporting the model: %w", err)
+	}
+	r.exported = true
+	r.sample = r.write(T, forward)
+	return nil
+}
+
+// Done is what done.json holds.
+type Done struct {
+	Steps           int64   `json:"steps"`
+	Tokens          int64   `json:"tokens"`
+	ChargedSeconds  float64 `json:"charged_seconds"` // up to and with the export
+	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
+	Parameters      int     `json:"parameters"`
+	FinalLoss       float64 `json:"final_loss"` // training loss, averaged over about the last 20 steps
+	Sample          string  `json:"sample"`     // text that the model wrote
+}
+
+// finish records a run that went well.
+func (r *Run) finish() error {
+	if !r.exported {
+		return failuref(ReasonNotExportable, "the program ended without a model; end Train with: return run.Export(T, model.Forward)")
+	}
+	d := Done{
+		Steps: r.step, Tokens: r.tokens, ChargedSeconds: round(r.clock.charged()),
+		PeakMemoryBytes: peakMemory(), Parameters: r.parameters(), FinalLoss: r.smoothLoss, Sample: r.sample,
+	}
+	fmt.Fprintf(r.out, "done: %d steps, %d tokens, %.1f s charged, loss %.4f\nsample: %q\n", d.Steps, d.Tokens, d.ChargedSeconds, d.FinalLoss, d.Sample)
+	return writeJSON(filepath.Join(r.opts.run, "done.json"), d)
+}
+
+// parameters counts the trained weights.
+func (r *Run) parameters() (n int) {
+	for _, p := range r.dev.Params() {
+		n += p.Size()
+	}
+	return n
+}
+
+func round(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
+
+// What the sample starts with, how long it gets, and how much charged time
+// writing it may take at most: enough for a look, too little to matter.
+const (
+	samplePrompt = "func "
+	sampleLength = 160
+	sampleTime   = 250 * time.Millisecond
+)
+
+// write lets the model continue the prompt. A program whose forward works at
+// its training shape alone gives no sample, which is no failure.
+func (r *Run) write(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) (text string) {
+	defer func() { _ = recover() }()
+	rng := rand.New(rand.NewPCG(r.opts.seed, 1)) // its own, to leave the run's alone
+	limit := r.clock.charged() + min(sampleTime, max(r.opts.budget/50, sampleTime/5))
+	ids := make([]int32, min(T, len(samplePrompt)+sampleLength))
+	n := copy(ids, tokens(samplePrompt))
+	text = samplePrompt
+	for ; n < len(ids) && r.clock.charged() < limit; n++ {
+		r.dev.Reset()
+		var logits []float32
+		r.dev.NoGrad(func() {
+			logits = forward(r.dev.Ints(ids, 1, len(ids))).Host()
+		})
+		ids[n] = int32(draw(logits[(n-1)*Vocab:n*Vocab], rng))
+		text += string([]byte{byte(ids[n])})
+	}
+	return text
+}
+
+func tokens(text string) []int32 {
+	ids := make([]int32, len(text))
+	for i := range ids {
+		ids[i] = int32(text[i])
+	}
+	return ids
+}
+
+// draw picks an id with a probability that follows the logits, sharpened a
+// little (temperature 0.8) for a text that reads better.
+func draw(logits []float32, rng *rand.Rand) int {
+	top := logits[0]
+	for _, v := range logits {
+		top = max(top, v)
+	}
+	var sum float64
+	cumulative := make([]float64, len(logits))
+	for i, v := range logits {
+		sum += math.Exp(float64(v-top) / 0.8)
+		cumulative[i] = sum
+	}
+	u := rng.Float64() * sum
+	for i, c := range cumulative {
+		if u < c {
+			return i
+		}
+	}
+	return len(logits) - 1
+}

@@ -1,0 +1,97 @@
+package harness
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// A run's metrics have about metricsLines lines, however many steps it takes. A
+// long run has more, one at least every metricsEvery charged seconds: the
+// worker takes a trainer that is silent for a minute to hang.
+const (
+	metricsLines = 1000
+	metricsEvery = 5.0
+)
+
+// Metrics is one line of metrics.jsonl.
+type Metrics struct {
+	Step            int64   `json:"step"`
+	ChargedSeconds  float64 `json:"charged_seconds"`
+	Tokens          int64   `json:"tokens"` // trained on so far
+	Loss            float64 `json:"loss"`   // of this step's batch, nats per token
+	LR              float64 `json:"lr"`
+	TokensPerSecond float64 `json:"tokens_per_second"` // per charged second, since the line before
+	MemoryBytes     int64   `json:"memory_bytes"`      // most memory resident so far
+}
+
+// metricsLog appends to metrics.jsonl and writes progress lines to the log.
+type metricsLog struct {
+	file     *os.File
+	out      io.Writer
+	last     Metrics   // the line before
+	lastProg float64   // progress at that line
+	lastOut  time.Time // of the last progress line
+}
+
+// openMetrics opens the log at path and drops what is later than step: a
+// resumed run takes those steps again, and none may appear twice.
+func openMetrics(path string, step int64, out io.Writer) (*metricsLog, error) {
+	old, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	l := &metricsLog{out: out}
+	var kept []byte
+	for line := range bytes.Lines(old) {
+		var m Metrics
+		if json.Unmarshal(line, &m) != nil || m.Step > step || line[len(line)-1] != '\n' {
+			break // later, or cut short by a crash
+		}
+		kept, l.last = append(kept, line...), m
+	}
+	err = writeFile(path, func(w io.Writer) error { _, err := w.Write(kept); return err })
+	if err != nil {
+		return nil, err
+	}
+	l.file, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0o644)
+	return l, err
+}
+
+// add records a step, unless the line before is too recent. progress is the
+// run's, from 0 to 1.
+func (l *metricsLog) add(m Metrics, progress float64, last bool) error {
+	elapsed := m.ChargedSeconds - l.last.ChargedSeconds
+	soon := progress < l.lastProg+1.0/metricsLines && elapsed < metricsEvery
+	if l.last.Step > 0 && soon && !last || m.Step == l.last.Step {
+		return nil
+	}
+	if elapsed > 0 {
+		m.TokensPerSecond = float64(m.Tokens-l.last.Tokens) / elapsed
+	}
+	line, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	l.last, l.lastProg = m, progress
+	_, err = l.file.Write(append(line, '\n'))
+	return err
+}
+
+// report writes a progress line, about one a second.
+func (l *metricsLog) report(progress, smoothLoss float64) {
+	if time.Since(l.lastOut) < time.Second {
+		return
+	}
+	l.lastOut = time.Now()
+	m := l.last
+	fmt.Fprintf(l.out, "step %6d  %5.1f%%  charged %6.1fs  loss %.4f  lr %.2g  %6.0f tokens/s  %d MiB\n",
+		m.Step, 100*progress, m.ChargedSeconds, smoothLoss, m.LR, m.TokensPerSecond, m.MemoryBytes>>20)
+}
+
+func (l *metricsLog) close() error { return l.file.Close() }

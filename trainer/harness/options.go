@@ -1,0 +1,62 @@
+package harness
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"time"
+)
+
+// options are the trainer's command line; see the package comment.
+type options struct {
+	run, data string
+	seed      uint64
+	budget    time.Duration // 0 with steps
+	steps     int           // 0 with budget
+	cores     int
+	resume    string
+	charged   time.Duration // negative: take it from the checkpoint
+	memory    int64         // bytes; 0 means no limit
+	evalBatch int
+	kernels   string
+}
+
+func parseOptions(args []string, usage io.Writer) (options, error) {
+	var o options
+	f := flag.NewFlagSet("trainer", flag.ContinueOnError)
+	f.SetOutput(usage)
+	f.StringVar(&o.run, "run", "", "run `directory`, for everything this run writes")
+	f.StringVar(&o.data, "data", "", "`directory` with train.bin")
+	f.Uint64Var(&o.seed, "seed", 0, "seed of the initial weights and of the data order")
+	f.DurationVar(&o.budget, "budget", 0, "train for this much charged time, such as 60s")
+	f.IntVar(&o.steps, "steps", 0, "train for this many steps instead of a budget")
+	f.IntVar(&o.cores, "cores", 0, "CPU cores of the slot: threads to use, and what CPU time is divided by")
+	f.StringVar(&o.resume, "resume", "", "checkpoint `file` to go on from")
+	f.DurationVar(&o.charged, "charged", -1, "time already charged to this run; by default what the checkpoint says")
+	f.Int64Var(&o.memory, "memory", 0, "memory limit in `bytes`; 0 for none")
+	f.IntVar(&o.evalBatch, "eval-batch", 8, "`rows` of the exported graph's batch")
+	f.StringVar(&o.kernels, "kernels", "", "instruction set of the kernels; by default the best one here")
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	return o, o.check(f.Args())
+}
+
+func (o options) check(rest []string) error {
+	switch {
+	case len(rest) > 0:
+		return fmt.Errorf("unexpected argument %q; every argument is a flag", rest[0])
+	case o.run == "" || o.data == "":
+		return errors.New("--run and --data are both needed")
+	case (o.budget > 0) == (o.steps > 0) || o.budget < 0 || o.steps < 0:
+		return errors.New("give either --budget, such as 60s, or --steps, and make it positive")
+	case o.cores < 1:
+		return errors.New("--cores must be at least 1")
+	case o.evalBatch < 1:
+		return errors.New("--eval-batch must be at least 1")
+	case o.memory < 0:
+		return errors.New("--memory must not be negative")
+	}
+	return nil
+}

@@ -1,0 +1,389 @@
+package harness
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor"
+)
+
+// programEnv makes the test binary a trainer that runs one of programs: a real
+// process to kill, without building one.
+const programEnv = "HARNESS_TEST_PROGRAM"
+
+// gateFile is what the program "gate" leaves in its run directory.
+const gateFile = "gate"
+
+func TestMain(m *testing.M) {
+	name := os.Getenv(programEnv)
+	if name == "" {
+		os.Exit(m.Run())
+	}
+	if name == "burn" { // as an init function would
+		for processCPU() < time.Second {
+		}
+	}
+	Main(programs[name])
+}
+
+const testB, testT, testC = 4, 16, 8
+
+// bigram is a tiny model: logits from the current byte alone, through a narrow
+// layer, trained by gradient descent with momentum.
+type bigram struct{ embed, head, de, dh *tensor.Tensor }
+
+func newBigram(r *Run) *bigram {
+	d := r.Device()
+	m := &bigram{d.Param("embed", Vocab, testC), d.Param("head", Vocab, testC), d.State("de", Vocab, testC), d.State("dh", Vocab, testC)}
+	m.embed.Normal(r.Rand(), 1)
+	return m
+}
+
+func (m *bigram) forward(ids *tensor.Tensor) *tensor.Tensor {
+	return m.embed.Embed(ids).MatMulT(m.head)
+}
+
+func (m *bigram) update() {
+	for _, p := range [][2]*tensor.Tensor{{m.embed, m.de}, {m.head, m.dh}} {
+		p[1].ScaleInPlace(0.9)
+		p[1].AddScaled(p[0].Grad(), 1)
+		p[0].AddScaled(p[1], -0.5)
+	}
+}
+
+// trainBigram trains it; before runs in every step, and what it returns is
+// added to the loss. Rand is used in every step, so that it must be restored.
+func trainBigram(before func(r *Run) float32) func(*Run) error {
+	return func(r *Run) error {
+		m := newBigram(r)
+		for r.Next() {
+			x, y := r.Batch(testB, testT)
+			loss := m.forward(x).CrossEntropy(y, 0).AddScalar(before(r))
+			loss.Backward()
+			m.update()
+			m.embed.AddScaled(m.embed, float32(1e-3*r.Rand().Float64()))
+			r.Step(loss, 0.5)
+		}
+		return r.Export(testT, m.forward)
+	}
+}
+
+var hoard [][]byte
+
+var programs = map[string]func(*Run) error{
+	"plain": trainBigram(func(*Run) float32 { return 0 }),
+	"burn":  trainBigram(func(*Run) float32 { return 0 }),
+	"nan": trainBigram(func(r *Run) float32 {
+		zero := float32(0)
+		return zero / max(zero, float32(3-r.StepsDone())) // 0/0 in step 4
+	}),
+	// gate stops in step 26, says so, and goes on when a signal has come.
+	"gate": trainBigram(func(r *Run) float32 {
+		if r.StepsDone() == 25 {
+			_ = os.WriteFile(filepath.Join(r.opts.run, gateFile), nil, 0o644)
+			for len(r.signals) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		return 0
+	}),
+	"hoard": trainBigram(func(*Run) float32 {
+		hoard = append(hoard, bytes.Repeat([]byte{1}, 32<<20))
+		return 0
+	}),
+	"shapes": func(r *Run) error {
+		r.Device().Param("w", 2, 3).MatMul(r.Device().Param("v", 4, 5))
+		return nil
+	},
+	"error":     func(*Run) error { return errors.New("no luck today") },
+	"crash":     func(*Run) error { panic("such is life") },
+	"no-export": func(r *Run) error { return nil },
+	"late": func(r *Run) error {
+		for r.Next() {
+			r.Device().State(fmt.Sprint("moment", r.StepsDone()), 3)
+			r.Step(r.Device().Floats([]float32{1}, 1), 0)
+		}
+		return nil
+	},
+	"no-step": func(r *Run) error {
+		for r.Next() {
+		}
+		return nil
+	},
+	"custom": func(r *Run) error {
+		w := r.Device().Param("w", Vocab, Vocab)
+		return r.Export(testT, func(ids *tensor.Tensor) *tensor.Tensor {
+			return tensor.Custom("mine", []*tensor.Tensor{w.Embed(ids)}, []int{ids.Dim(0), testT, Vocab},
+				func(out []float32, in [][]float32) { copy(out, in[0]) }, nil)
+		})
+	},
+}
+
+// trainerRun is one trainer process and its run directory.
+type trainerRun struct {
+	t      *testing.T
+	dir    string
+	cmd    *exec.Cmd
+	out    bytes.Buffer
+	errOut bytes.Buffer
+}
+
+// textDir writes training text: words in random order.
+func textDir(t *testing.T) string {
+	t.Helper()
+	words := strings.Fields("func return if err != nil { } type struct for range := make map string int package import")
+	rng := rand.New(rand.NewPCG(1, 2))
+	var text bytes.Buffer
+	for text.Len() < 1<<16 {
+		text.WriteString(words[rng.IntN(len(words))] + " ")
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "train.bin"), text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// start starts a program in dir with one core and one seed.
+func start(t *testing.T, program, dir, data string, args ...string) *trainerRun {
+	t.Helper()
+	r := &trainerRun{t: t, dir: dir}
+	r.cmd = exec.Command(os.Args[0], append([]string{"--run", dir, "--data", data, "--cores", "1", "--seed", "7"}, args...)...)
+	r.cmd.Env = append(os.Environ(), programEnv+"="+program)
+	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.errOut
+	if err := r.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.cmd.Process.Kill() })
+	return r
+}
+
+// wait returns the exit code, -1 after a kill.
+func (r *trainerRun) wait(want int) *trainerRun {
+	r.t.Helper()
+	_ = r.cmd.Wait()
+	if got := r.cmd.ProcessState.ExitCode(); got != want {
+		r.t.Fatalf("exit code %d, want %d\nstdout: %s\nstderr: %s", got, want, &r.out, &r.errOut)
+	}
+	return r
+}
+
+func (r *trainerRun) file(name string) []byte {
+	r.t.Helper()
+	b, err := os.ReadFile(filepath.Join(r.dir, name))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return b
+}
+
+func (r *trainerRun) json(name string, v any) {
+	r.t.Helper()
+	if err := json.Unmarshal(r.file(name), v); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// metrics reads metrics.jsonl and wants every step from 1 on, once.
+func (r *trainerRun) metrics() (all []Metrics) {
+	r.t.Helper()
+	for line := range bytes.Lines(r.file("metrics.jsonl")) {
+		var m Metrics
+		if err := json.Unmarshal(line, &m); err != nil {
+			r.t.Fatalf("line %q: %v", line, err)
+		}
+		all = append(all, m)
+		if m.Step != int64(len(all)) {
+			r.t.Fatalf("line %d is of step %d", len(all), m.Step)
+		}
+	}
+	return all
+}
+
+// checkpoints returns the paths of the checkpoints, the latest last.
+func (r *trainerRun) checkpoints() []string {
+	paths, _ := filepath.Glob(filepath.Join(r.dir, "checkpoints", "*"))
+	slices.Sort(paths)
+	return paths
+}
+
+// waitFor polls for a file.
+func waitFor(t *testing.T, path string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s did not appear", path)
+		}
+	}
+}
+
+func TestTrainsAndExports(t *testing.T) {
+	r := start(t, "plain", t.TempDir(), textDir(t), "--steps", "150").wait(ExitOK)
+	m := r.metrics()
+	first, last := m[0], m[len(m)-1]
+	if last.Step != 150 || last.Tokens != 150*testB*testT || first.Loss < 5 || last.Loss > first.Loss-1.5 {
+		t.Errorf("loss went from %+v to %+v, want a fall by 1.5 nats in 150 steps", first, last)
+	}
+	var d Done
+	r.json("done.json", &d)
+	if d.Steps != 150 || d.Tokens != last.Tokens || d.Parameters != 2*Vocab*testC || d.ChargedSeconds <= 0 ||
+		d.PeakMemoryBytes < 1<<20 || d.FinalLoss > first.Loss-1 || !strings.HasPrefix(d.Sample, samplePrompt) {
+		t.Errorf("done.json: %+v", d)
+	}
+	if got := len(r.checkpoints()); got != checkpointsKept {
+		t.Errorf("%d checkpoints are kept, want %d", got, checkpointsKept)
+	}
+	if len(r.file("model.safetensors")) < 4*d.Parameters || !strings.Contains(r.out.String(), "sample: ") {
+		t.Errorf("no model, or no log: %s", &r.out)
+	}
+}
+
+// A run that is killed and resumed gives the bits of one that is not.
+func TestResume(t *testing.T) {
+	data := textDir(t)
+	straight := start(t, "plain", t.TempDir(), data, "--steps", "60").wait(ExitOK)
+	want := straight.file("model.safetensors")
+	for name, interrupt := range map[string]func(*trainerRun){
+		"SIGKILL": func(r *trainerRun) {
+			_ = r.cmd.Process.Kill()
+			r.wait(-1)
+		},
+		"SIGTERM": func(r *trainerRun) {
+			_ = r.cmd.Process.Signal(syscall.SIGTERM)
+			r.wait(ExitStopped)
+			if last := r.checkpoints()[1]; !strings.HasSuffix(last, "step-00000026.ckpt") {
+				t.Errorf("after SIGTERM the last checkpoint is %s, want that of step 26", last)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := start(t, "gate", t.TempDir(), data, "--steps", "60")
+			waitFor(t, filepath.Join(r.dir, gateFile))
+			interrupt(r)
+			r = start(t, "plain", r.dir, data, "--steps", "60", "--resume", r.checkpoints()[1]).wait(ExitOK)
+			if !bytes.Equal(r.file("model.safetensors"), want) {
+				t.Error("the resumed run gave another model")
+			}
+			if len(r.metrics()) != 60 || !strings.Contains(r.out.String(), "from step 2") {
+				t.Errorf("it did not go on from the checkpoint: %s", &r.out)
+			}
+			a, b := straight.metrics()[59], r.metrics()[59]
+			if a.Loss != b.Loss || a.Tokens != b.Tokens {
+				t.Errorf("last step: %+v straight, %+v resumed", a, b)
+			}
+		})
+	}
+}
+
+func TestDamagedCheckpoint(t *testing.T) {
+	data := textDir(t)
+	r := start(t, "plain", t.TempDir(), data, "--steps", "20").wait(ExitOK)
+	older, latest := r.checkpoints()[0], r.checkpoints()[1]
+	whole, err := os.ReadFile(latest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	flipped := bytes.Clone(whole)
+	flipped[len(flipped)/2] ^= 1
+	for name, damaged := range map[string][]byte{"flipped": flipped, "cut": whole[:len(whole)/2], "empty": nil} {
+		if err := os.WriteFile(latest, damaged, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		r = start(t, "plain", r.dir, data, "--steps", "20", "--resume", latest).wait(ExitError)
+		wantFailure(t, r, ReasonBadCheckpoint, latest)
+		t.Log(name, &r.errOut)
+	}
+	// The older one still serves, and the damaged one is gone afterwards.
+	r = start(t, "plain", r.dir, data, "--steps", "20", "--resume", older).wait(ExitOK)
+	if _, _, err := readCheckpoint(latest); err != nil {
+		t.Errorf("after the resumed run: %v", err)
+	}
+	// Another seed is another run.
+	r = start(t, "plain", r.dir, data, "--steps", "20", "--resume", older, "--seed", "8").wait(ExitError)
+	wantFailure(t, r, ReasonBadCheckpoint, "--seed")
+}
+
+func wantFailure(t *testing.T, r *trainerRun, reason, text string) {
+	t.Helper()
+	var f Failure
+	r.json("failure.json", &f)
+	if f.Reason != reason || !strings.Contains(f.Message, text) || !strings.Contains(r.errOut.String(), f.Message) {
+		t.Errorf("failure %+v, want reason %s and a message with %q, also on standard error: %s", f, reason, text, &r.errOut)
+	}
+	if _, err := os.Stat(filepath.Join(r.dir, "done.json")); err == nil {
+		t.Error("a failed run has a done.json")
+	}
+}
+
+func TestFailures(t *testing.T) {
+	data := textDir(t)
+	for _, c := range []struct {
+		program, reason, text string
+		code                  int
+		args                  []string
+	}{
+		{"nan", ReasonNaN, "step 4", ExitNaN, []string{"--steps", "9"}},
+		{"hoard", ReasonOOM, "200 MiB", ExitOOM, []string{"--steps", "1000", "--memory", "209715200"}},
+		{"custom", ReasonNotExportable, "custom", ExitNotExportable, []string{"--steps", "1"}},
+		{"no-export", ReasonNotExportable, "run.Export", ExitNotExportable, []string{"--steps", "1"}},
+		{"shapes", ReasonError, "matmul", ExitError, []string{"--steps", "1"}},
+		{"error", ReasonError, "no luck", ExitError, []string{"--steps", "1"}},
+		{"crash", ReasonError, "such is life", ExitError, []string{"--steps", "1"}},
+		{"late", ReasonError, "moment0", ExitError, []string{"--steps", "9"}},
+		{"no-step", ReasonError, "run.Step", ExitError, []string{"--steps", "1"}},
+	} {
+		t.Run(c.program, func(t *testing.T) {
+			r := start(t, c.program, t.TempDir(), data, c.args...).wait(c.code)
+			wantFailure(t, r, c.reason, c.text)
+		})
+	}
+}
+
+func TestBadCommandLine(t *testing.T) {
+	data := textDir(t)
+	for want, args := range map[string][]string{
+		"--budget":    {"--run", "r", "--data", data, "--cores", "1"},
+		"positive":    {"--run", "r", "--data", data, "--cores", "1", "--steps", "-3"},
+		"--cores":     {"--run", "r", "--data", data, "--steps", "3"},
+		"--run":       {"--steps", "3", "--cores", "1"},
+		"unexpected":  {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "more"},
+		"not defined": {"--frobnicate"},
+	} {
+		var stderr bytes.Buffer
+		code := execute(newClock(), programs["plain"], args, io.Discard, &stderr)
+		if code != ExitError || !strings.Contains(stderr.String(), want) {
+			t.Errorf("%v: exit code %d, %s; want a word on %s", args, code, &stderr, want)
+		}
+	}
+	r := start(t, "plain", t.TempDir(), t.TempDir(), "--steps", "3").wait(ExitError)
+	wantFailure(t, r, ReasonError, "train.bin")
+}
+
+// A budget is CPU time from exec on: what runs before main is paid for.
+func TestBudget(t *testing.T) {
+	data := textDir(t)
+	var d Done
+	start(t, "plain", t.TempDir(), data, "--budget", "300ms").wait(ExitOK).json("done.json", &d)
+	if d.Steps < 10 || d.ChargedSeconds < 0.3 || d.ChargedSeconds > 0.6 {
+		t.Errorf("a budget of 0.3 s gave %+v", d)
+	}
+	start(t, "burn", t.TempDir(), data, "--budget", "300ms").wait(ExitOK).json("done.json", &d)
+	if d.Steps != 0 || d.ChargedSeconds < 0.9 {
+		t.Errorf("a program that used 1 s before main and has 0.3 s gave %+v, want no steps", d)
+	}
+}
