@@ -46,11 +46,25 @@ func (s *Set) Gemm(w *Work, m, n, k int, a, b Mat, c []float32, ldc int, acc boo
 			for ic := 0; ic < m; ic += blockM {
 				mc := min(blockM, m-ic)
 				ap := grown(&w.a, roundUp(mc, s.mr)*kc)
-				for i := 0; i < mc; i += s.mr {
-					s.pack(ap[i*kc:(i+s.mr)*kc], s.mr, a.From(ic+i, pc), min(s.mr, mc-i), kc)
-				}
+				s.packA(ap, a.From(ic, pc), mc, kc)
 				s.macro(w, mc, nc, kc, ap, bp, c[ic*ldc+jc:], ldc, acc || pc > 0)
 			}
+		}
+	}
+}
+
+// packA packs a block of rows. Where neighbours in memory belong to different
+// panels, a few k at a time go to all panels: whole cache lines are used up
+// before they are dropped.
+func (s *Set) packA(dst []float32, a Mat, rows, k int) {
+	step := k
+	if a.RS == 1 {
+		step = 16
+	}
+	for p := 0; p < k; p += step {
+		n := min(step, k-p)
+		for i := 0; i < rows; i += s.mr {
+			s.pack(dst[i*k+p*s.mr:][:n*s.mr], s.mr, a.From(i, p), min(s.mr, rows-i), n)
 		}
 	}
 }

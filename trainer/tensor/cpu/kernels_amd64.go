@@ -142,7 +142,7 @@ func sumAVX512(x []float32) float32 {
 	acc := float32(0)
 	if n > 0 {
 		sumAVX512Asm(n, &x[0], &out[0])
-		acc = acc + tree(out[:16])
+		acc = acc + out[0]
 	}
 	if n == len(x) {
 		return acc
@@ -150,11 +150,11 @@ func sumAVX512(x []float32) float32 {
 	var xPad [16]float32
 	copy(xPad[:], x[n:])
 	sumAVX512Asm(16, &xPad[0], &out[0])
-	acc = acc + tree(out[:16])
+	acc = acc + out[0]
 	return acc
 }
 
-// sumAVX512Asm is the sums of the lanes of x.
+// sumAVX512Asm is the sum of x.
 //
 //go:noescape
 func sumAVX512Asm(n int, x *float32, out *float32)
@@ -166,7 +166,7 @@ func dotAVX512(a, b []float32) float32 {
 	a = a[:len(b)]
 	if n > 0 {
 		dotAVX512Asm(n, &a[0], &b[0], &out[0])
-		acc = acc + tree(out[:16])
+		acc = acc + out[0]
 	}
 	if n == len(b) {
 		return acc
@@ -176,11 +176,11 @@ func dotAVX512(a, b []float32) float32 {
 	var bPad [16]float32
 	copy(bPad[:], b[n:])
 	dotAVX512Asm(16, &aPad[0], &bPad[0], &out[0])
-	acc = acc + tree(out[:16])
+	acc = acc + out[0]
 	return acc
 }
 
-// dotAVX512Asm is the sums of the lanes of a * b.
+// dotAVX512Asm is the sum of a * b.
 //
 //go:noescape
 func dotAVX512Asm(n int, a *float32, b *float32, out *float32)
@@ -240,7 +240,7 @@ func expSubAVX512(dst, x []float32, m float32) float32 {
 	dst = dst[:len(x)]
 	if n > 0 {
 		expSubAVX512Asm(n, &dst[0], &x[0], &out[0], m)
-		acc = acc + tree(out[:16])
+		acc = acc + out[0]
 	}
 	if n == len(x) {
 		return acc
@@ -253,12 +253,12 @@ func expSubAVX512(dst, x []float32, m float32) float32 {
 	}
 	copy(xPad[:], x[n:])
 	expSubAVX512Asm(16, &dstPad[0], &xPad[0], &out[0], m)
-	acc = acc + tree(out[:16])
+	acc = acc + out[0]
 	copy(dst[n:], dstPad[:])
 	return acc
 }
 
-// expSubAVX512Asm is dst = e^(x-m); the sums of the lanes go to out.
+// expSubAVX512Asm is dst = e^(x-m); the sum goes to out.
 //
 //go:noescape
 func expSubAVX512Asm(n int, dst *float32, x *float32, out *float32, m float32)
@@ -558,7 +558,7 @@ func sumAVX2(x []float32) float32 {
 	acc := float32(0)
 	if n > 0 {
 		sumAVX2Asm(n, &x[0], &out[0])
-		acc = acc + tree(out[:8])
+		acc = acc + out[0]
 	}
 	if n == len(x) {
 		return acc
@@ -566,11 +566,11 @@ func sumAVX2(x []float32) float32 {
 	var xPad [16]float32
 	copy(xPad[:], x[n:])
 	sumAVX2Asm(16, &xPad[0], &out[0])
-	acc = acc + tree(out[:8])
+	acc = acc + out[0]
 	return acc
 }
 
-// sumAVX2Asm is the sums of the lanes of x.
+// sumAVX2Asm is the sum of x.
 //
 //go:noescape
 func sumAVX2Asm(n int, x *float32, out *float32)
@@ -582,7 +582,7 @@ func dotAVX2(a, b []float32) float32 {
 	a = a[:len(b)]
 	if n > 0 {
 		dotAVX2Asm(n, &a[0], &b[0], &out[0])
-		acc = acc + tree(out[:8])
+		acc = acc + out[0]
 	}
 	if n == len(b) {
 		return acc
@@ -592,11 +592,11 @@ func dotAVX2(a, b []float32) float32 {
 	var bPad [16]float32
 	copy(bPad[:], b[n:])
 	dotAVX2Asm(16, &aPad[0], &bPad[0], &out[0])
-	acc = acc + tree(out[:8])
+	acc = acc + out[0]
 	return acc
 }
 
-// dotAVX2Asm is the sums of the lanes of a * b.
+// dotAVX2Asm is the sum of a * b.
 //
 //go:noescape
 func dotAVX2Asm(n int, a *float32, b *float32, out *float32)
@@ -656,7 +656,7 @@ func expSubAVX2(dst, x []float32, m float32) float32 {
 	dst = dst[:len(x)]
 	if n > 0 {
 		expSubAVX2Asm(n, &dst[0], &x[0], &out[0], m)
-		acc = acc + tree(out[:8])
+		acc = acc + out[0]
 	}
 	if n == len(x) {
 		return acc
@@ -669,12 +669,12 @@ func expSubAVX2(dst, x []float32, m float32) float32 {
 	}
 	copy(xPad[:], x[n:])
 	expSubAVX2Asm(16, &dstPad[0], &xPad[0], &out[0], m)
-	acc = acc + tree(out[:8])
+	acc = acc + out[0]
 	copy(dst[n:], dstPad[:])
 	return acc
 }
 
-// expSubAVX2Asm is dst = e^(x-m); the sums of the lanes go to out.
+// expSubAVX2Asm is dst = e^(x-m); the sum goes to out.
 //
 //go:noescape
 func expSubAVX2Asm(n int, dst *float32, x *float32, out *float32, m float32)

@@ -1253,7 +1253,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// sumAVX512Asm is the sums of the lanes of x.
+// sumAVX512Asm is the sum of x.
 TEXT ·sumAVX512Asm(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), CX
 	SHLQ $2, CX
@@ -1266,11 +1266,19 @@ loop:
 	ADDQ $64, AX
 	CMPQ AX, CX
 	JLT loop
-	VMOVUPS Z1, (SI)
+	VEXTRACTF64X4 $1, Z1, Y2
+	VADDPS Y2, Y1, Y1
+	VEXTRACTF128 $1, Y1, X2
+	VADDPS X2, X1, X1
+	VPSHUFD $0xee, X1, X2
+	VADDPS X2, X1, X1
+	VPSHUFD $0x55, X1, X2
+	VADDSS X2, X1, X1
+	VMOVSS X1, (SI)
 	VZEROUPPER
 	RET
 
-// dotAVX512Asm is the sums of the lanes of a * b.
+// dotAVX512Asm is the sum of a * b.
 TEXT ·dotAVX512Asm(SB), NOSPLIT, $0-32
 	MOVQ n+0(FP), CX
 	SHLQ $2, CX
@@ -1285,7 +1293,15 @@ loop:
 	ADDQ $64, AX
 	CMPQ AX, CX
 	JLT loop
-	VMOVUPS Z1, (DX)
+	VEXTRACTF64X4 $1, Z1, Y2
+	VADDPS Y2, Y1, Y1
+	VEXTRACTF128 $1, Y1, X2
+	VADDPS X2, X1, X1
+	VPSHUFD $0xee, X1, X2
+	VADDPS X2, X1, X1
+	VPSHUFD $0x55, X1, X2
+	VADDSS X2, X1, X1
+	VMOVSS X1, (DX)
 	VZEROUPPER
 	RET
 
@@ -1357,7 +1373,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// expSubAVX512Asm is dst = e^(x-m); the sums of the lanes go to out.
+// expSubAVX512Asm is dst = e^(x-m); the sum goes to out.
 TEXT ·expSubAVX512Asm(SB), NOSPLIT, $0-36
 	MOVQ n+0(FP), CX
 	SHLQ $2, CX
@@ -1404,7 +1420,15 @@ loop:
 	ADDQ $64, AX
 	CMPQ AX, CX
 	JLT loop
-	VMOVUPS Z5, (DX)
+	VEXTRACTF64X4 $1, Z5, Y6
+	VADDPS Y6, Y5, Y5
+	VEXTRACTF128 $1, Y5, X6
+	VADDPS X6, X5, X5
+	VPSHUFD $0xee, X5, X6
+	VADDPS X6, X5, X5
+	VPSHUFD $0x55, X5, X6
+	VADDSS X6, X5, X5
+	VMOVSS X5, (DX)
 	VZEROUPPER
 	RET
 
@@ -1938,7 +1962,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// sumAVX2Asm is the sums of the lanes of x.
+// sumAVX2Asm is the sum of x.
 TEXT ·sumAVX2Asm(SB), NOSPLIT, $0-24
 	MOVQ n+0(FP), CX
 	SHLQ $2, CX
@@ -1951,11 +1975,17 @@ loop:
 	ADDQ $32, AX
 	CMPQ AX, CX
 	JLT loop
-	VMOVUPS Y1, (SI)
+	VEXTRACTF128 $1, Y1, X2
+	VADDPS X2, X1, X1
+	VPSHUFD $0xee, X1, X2
+	VADDPS X2, X1, X1
+	VPSHUFD $0x55, X1, X2
+	VADDSS X2, X1, X1
+	VMOVSS X1, (SI)
 	VZEROUPPER
 	RET
 
-// dotAVX2Asm is the sums of the lanes of a * b.
+// dotAVX2Asm is the sum of a * b.
 TEXT ·dotAVX2Asm(SB), NOSPLIT, $0-32
 	MOVQ n+0(FP), CX
 	SHLQ $2, CX
@@ -1970,7 +2000,13 @@ loop:
 	ADDQ $32, AX
 	CMPQ AX, CX
 	JLT loop
-	VMOVUPS Y1, (DX)
+	VEXTRACTF128 $1, Y1, X2
+	VADDPS X2, X1, X1
+	VPSHUFD $0xee, X1, X2
+	VADDPS X2, X1, X1
+	VPSHUFD $0x55, X1, X2
+	VADDSS X2, X1, X1
+	VMOVSS X1, (DX)
 	VZEROUPPER
 	RET
 
@@ -2038,7 +2074,7 @@ loop:
 	VZEROUPPER
 	RET
 
-// expSubAVX2Asm is dst = e^(x-m); the sums of the lanes go to out.
+// expSubAVX2Asm is dst = e^(x-m); the sum goes to out.
 TEXT ·expSubAVX2Asm(SB), NOSPLIT, $0-36
 	MOVQ n+0(FP), CX
 	SHLQ $2, CX
@@ -2082,7 +2118,13 @@ loop:
 	ADDQ $32, AX
 	CMPQ AX, CX
 	JLT loop
-	VMOVUPS Y5, (DX)
+	VEXTRACTF128 $1, Y5, X6
+	VADDPS X6, X5, X5
+	VPSHUFD $0xee, X5, X6
+	VADDPS X6, X5, X5
+	VPSHUFD $0x55, X5, X6
+	VADDSS X6, X5, X5
+	VMOVSS X5, (DX)
 	VZEROUPPER
 	RET
 

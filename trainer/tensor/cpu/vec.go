@@ -227,16 +227,3 @@ func tanh32(x float32) float32 {
 }
 
 var negInf = float32(math.Inf(-1))
-
-// tree adds up the lanes of a register, in pairs.
-func tree(x []float32) float32 {
-	var t [16]float32
-	n := copy(t[:], x)
-	for n > 1 {
-		n /= 2
-		for i := range n {
-			t[i] += t[i+n]
-		}
-	}
-	return t[0]
-}

@@ -33,9 +33,9 @@ var pointerRegs = []string{"DI", "SI", "DX", "R8", "R9", "R10"}
 // reductions by kernel. Padding must not change the result; -Inf pads expSub
 // with zeros.
 var reductions = map[string]*reduction{
-	"sum":    {"0", "acc + tree(LANES)", "0"},
-	"dot":    {"0", "acc + tree(LANES)", "0"},
-	"expSub": {"0", "acc + tree(LANES)", "negInf"},
+	"sum":    {"0", "acc + out[0]", "0"},
+	"dot":    {"0", "acc + out[0]", "0"},
+	"expSub": {"0", "acc + out[0]", "negInf"},
 	"max":    {"negInf", "max(acc, maxGo(LANES))", "x[n]"},
 }
 
@@ -245,14 +245,14 @@ func (a *asm) vectorKernels(i isa) {
 		k.exp(0, 1)
 		k.store(0, "dst")
 	}, nil)
-	a.loop(i, "expSub", "dst = e^(x-m); the sums of the lanes go to out.", []string{"dst", "x"}, []string{"out"}, []string{"m"}, expConsts,
+	a.loop(i, "expSub", "dst = e^(x-m); the sum goes to out.", []string{"dst", "x"}, []string{"out"}, []string{"m"}, expConsts,
 		func(k *kernel) { k.zero(5) }, func(k *kernel) {
 			k.load("x", 0)
 			k.op("VSUBPS", k.scal["m"], 0, 0)
 			k.exp(0, 1)
 			k.store(0, "dst")
 			k.op("VADDPS", 0, 5, 5)
-		}, func(k *kernel) { k.lanes(5) })
+		}, func(k *kernel) { k.total(5, 6) })
 	a.loop(i, "tanh", "dst = tanh(x).", []string{"dst", "x"}, none, none,
 		append([]string{"two", "sign", "small", "t5", "t4", "t3", "t2", "t1"}, expConsts...)[:21], nil, func(k *kernel) {
 			k.load("x", 0)
@@ -273,14 +273,29 @@ func (a *asm) vectorKernels(i isa) {
 // lanes stores one register per lane to out.
 func (k *kernel) lanes(r int) { k.op("VMOVUPS", r, "("+k.ptr["out"]+")") }
 
+// total adds the lanes up, halves first, and stores the sum to out.
+func (k *kernel) total(r, t int) {
+	if k.width == 16 {
+		k.p("VEXTRACTF64X4 $1, Z%d, Y%d", r, t)
+		k.p("VADDPS Y%d, Y%d, Y%d", t, r, r)
+	}
+	k.p("VEXTRACTF128 $1, Y%d, X%d", r, t)
+	k.p("VADDPS X%d, X%d, X%d", t, r, r)
+	k.p("VPSHUFD $0xee, X%d, X%d", r, t)
+	k.p("VADDPS X%d, X%d, X%d", t, r, r)
+	k.p("VPSHUFD $0x55, X%d, X%d", r, t)
+	k.p("VADDSS X%d, X%d, X%d", t, r, r)
+	k.p("VMOVSS X%d, (%s)", r, k.ptr["out"])
+}
+
 func (a *asm) reductions(i isa) {
 	none := []string(nil)
 	zero := func(k *kernel) { k.zero(1) }
-	out := func(k *kernel) { k.lanes(1) }
-	a.loop(i, "sum", "the sums of the lanes of x.", []string{"x"}, []string{"out"}, none, none, zero, func(k *kernel) {
+	out := func(k *kernel) { k.total(1, 2) }
+	a.loop(i, "sum", "the sum of x.", []string{"x"}, []string{"out"}, none, none, zero, func(k *kernel) {
 		k.op("VADDPS", k.mem("x"), 1, 1)
 	}, out)
-	a.loop(i, "dot", "the sums of the lanes of a * b.", []string{"a", "b"}, []string{"out"}, none, none, zero, func(k *kernel) {
+	a.loop(i, "dot", "the sum of a * b.", []string{"a", "b"}, []string{"out"}, none, none, zero, func(k *kernel) {
 		k.load("a", 0)
 		k.op("VFMADD231PS", k.mem("b"), 0, 1)
 	}, out)
