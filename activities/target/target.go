@@ -3,7 +3,7 @@
 //
 // A [Target] is stateless and safe for concurrent use. It never touches git,
 // Temporal or the ledger; it works on directories that its caller owns. Every
-// process that runs a candidate's code is started through [sandbox].
+// process that runs a candidate's code is started through package sandbox.
 //
 // # Errors
 //
@@ -42,17 +42,22 @@ type Target interface {
 	// candidates with the same digest are duplicates.
 	Syntax(files map[string][]byte) (digest string, tokens int, err error)
 
-	// Build compiles the unpacked source archive in src into outDir. role says
-	// which program: Candidate or Evaluator. Compiler output goes to log.
+	// Build compiles the unpacked source archive in src into outDir, as a file
+	// named after the role: outDir/candidate or outDir/evaluator. Compiler
+	// output goes to log. An evaluator that does not build is an error.
 	Build(ctx context.Context, role Role, src, outDir string, log io.Writer) (*experiment.Failure, error)
 	// Data makes the data set once in dir, atomically, and returns its
-	// fingerprint: dir/<fingerprint>/train, dir/<fingerprint>/val. An existing one is kept.
+	// fingerprint: dir/<fingerprint>/train/train.bin, val/val.bin, corpus.json.
+	// An existing one is kept, and found again at next to no cost.
 	Data(ctx context.Context, evaluator, dir string, log io.Writer) (fingerprint string, err error)
 	// Smoke trains a few steps and checks the export; it returns the digest of
 	// the graph's structure, proved causal.
 	Smoke(ctx context.Context, s SmokeSpec) (graphDigest string, failure *experiment.Failure, err error)
 	// Train runs a candidate until its budget is spent, resuming from
-	// s.Checkpoint where there is one. It reports progress about once a second.
+	// s.Resume where there is something. It reports progress about once a second.
+	// When ctx ends, the trainer gets the time to write a checkpoint, and the
+	// error wraps ctx's cause. What a later attempt needs lies in s.Dir and
+	// beside it, in files that start with s.Dir's name.
 	Train(ctx context.Context, s TrainSpec, report func(Progress)) (Record, error)
 	// Evaluate scores an exported model with none of the candidate's code.
 	Evaluate(ctx context.Context, s EvaluateSpec) (Score, error)
@@ -74,17 +79,20 @@ type SmokeSpec struct {
 	Dir                string // an empty directory for the run
 	Train              string // training split
 	Cores              int
+	Memory             int64 // bytes the process tree may hold; 0 is no limit
 	Log                io.Writer
 }
 
 // TrainSpec describes one attempt at a training run.
 type TrainSpec struct {
+	ID      string // marks the run's processes, see sandbox.Spec; made up when empty
 	Program string // built candidate
 	Dir     string // this attempt's own directory
 	Train   string // training split
 	Seed    uint64
 	Budget  experiment.Duration
 	Cores   int
+	Memory  int64 // bytes the process tree may hold; 0 is no limit
 	// Resume lists directories of earlier attempts at the same run, newest
 	// first; Train continues from the newest checkpoint that is whole.
 	Resume []string
@@ -105,6 +113,7 @@ type Record struct {
 	ChargedSeconds, WallSeconds float64 // over all attempts
 	Tokens, Steps, Parameters   int64
 	PeakBytes                   int64
+	ResumedFrom                 int64  // step; 0 for a fresh start
 	Model                       string // path of the exported model
 	Failure                     *experiment.Failure
 	LogTail                     []string // last lines, at most 40
@@ -112,11 +121,14 @@ type Record struct {
 
 // EvaluateSpec describes the scoring of a model.
 type EvaluateSpec struct {
+	ID        string // as in TrainSpec
 	Evaluator string // built binary
 	Model     string // path
 	Val       string // validation split
 	Proved    string // digest of a graph structure that Smoke proved causal
 	Cores     int
+	Memory    int64  // bytes the evaluator may hold; 0 is no limit
+	Dir       string // an existing directory for what it may need to write
 	Log       io.Writer
 }
 

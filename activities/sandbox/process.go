@@ -1,0 +1,187 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+// Process is the Sandbox of plain processes: a process group and parent-death
+// signal for the ordinary case, and marks in the environment for the rest.
+type Process struct{}
+
+var _ Sandbox = Process{}
+
+// Run implements Sandbox.
+func (Process) Run(ctx context.Context, s Spec) (Outcome, error) {
+	if err := s.check(); err != nil {
+		return Outcome{}, fmt.Errorf("starting a process: %w", err)
+	}
+	if ctx.Err() != nil {
+		return Outcome{ExitCode: -1, Stopped: context.Cause(ctx)}, nil
+	}
+	c, err := launch(s)
+	if err != nil {
+		return Outcome{}, fmt.Errorf("starting %s in %s: %w", filepath.Base(s.Path), s.Dir, err)
+	}
+	c.supervise(ctx)
+	return c.finish()
+}
+
+// child is one run of a program.
+type child struct {
+	spec   Spec
+	cmd    *exec.Cmd
+	tree   *tree
+	out    *output
+	began  time.Time
+	oom    int64         // the kernel's count of such kills when we began
+	exited chan struct{} // closed when the program has been waited for
+
+	peak    int64
+	stopped error
+}
+
+func launch(s Spec) (*child, error) {
+	out, err := openOutput(s)
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(s.Path, s.Args...)
+	cmd.Dir, cmd.Env = s.Dir, s.environment()
+	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
+	cmd.SysProcAttr = processAttr()
+	c := &child{spec: s, cmd: cmd, out: out, began: time.Now(), oom: oomKills(), exited: make(chan struct{})}
+	if err := c.start(); err != nil {
+		out.close(0)
+		return nil, err
+	}
+	out.read()
+	c.tree = newTree(cmd.Process.Pid, IDVariable+"="+s.ID+"\x00")
+	limitResources(cmd.Process.Pid)
+	return c, nil
+}
+
+// environment is all that the program sees of ours. Later entries win.
+func (s Spec) environment() []string {
+	env := []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.Dir, "TMPDIR=" + s.Dir}
+	if s.Cores > 0 {
+		env = append(env, "GOMAXPROCS="+strconv.Itoa(s.Cores))
+	}
+	return append(append(env, s.Env...), IDVariable+"="+s.ID)
+}
+
+// start starts the program on a thread that lives as long as the program does:
+// Linux sends the parent-death signal when the *thread* that forked ends, and
+// the Go runtime ends threads as it likes.
+func (c *child) start() error {
+	started := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := c.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = c.cmd.Wait() // ProcessState says how it ended
+			close(c.exited)
+		}
+	}()
+	return <-started
+}
+
+// supervise returns when the program has ended, by itself or by us.
+func (c *child) supervise(ctx context.Context) {
+	tick := time.NewTicker(sampleEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-c.exited:
+			return
+		case <-ctx.Done():
+			c.stopped = context.Cause(ctx)
+			c.terminate()
+			return
+		case <-tick.C:
+		}
+		if err := c.watch(); err != nil {
+			c.stopped = err
+			return // finish kills it
+		}
+	}
+}
+
+// watch takes a sample and asks whether the program may go on.
+func (c *child) watch() error {
+	if err := c.tree.scan(); err != nil {
+		return fmt.Errorf("watching %s: %w", filepath.Base(c.spec.Path), err)
+	}
+	s := Sample{CPU: c.tree.cpu(), Wall: time.Since(c.began), Memory: c.tree.memory(), Processes: len(c.tree.members)}
+	c.peak = max(c.peak, s.Memory)
+	if c.spec.Memory > 0 && s.Memory > c.spec.Memory {
+		return fmt.Errorf("%w: %d MiB of %d MiB", ErrMemory, s.Memory>>20, c.spec.Memory>>20)
+	}
+	if c.spec.Watch != nil {
+		return c.spec.Watch(s)
+	}
+	return nil
+}
+
+// terminate asks the tree to end and waits for the program as long as Grace.
+func (c *child) terminate() {
+	_ = c.tree.scan() // on failure those of the last scan are asked
+	c.tree.signal(syscall.SIGTERM)
+	select {
+	case <-c.exited:
+	case <-time.After(c.spec.Grace):
+	}
+}
+
+// finish ends what is left of the tree and adds up what it used.
+func (c *child) finish() (Outcome, error) {
+	killed := false
+	select {
+	case <-c.exited:
+	default:
+		killed = true
+		_ = c.tree.scan() // the last look at what it has used
+		_ = c.cmd.Process.Kill()
+		<-c.exited
+	}
+	wall := time.Since(c.began)
+	state := c.cmd.ProcessState
+	cpu, err := c.tree.end(state.UserTime() + state.SystemTime())
+	c.out.close(time.Second)
+
+	status, _ := state.Sys().(syscall.WaitStatus)
+	o := Outcome{
+		ExitCode: state.ExitCode(), CPU: cpu, Wall: wall, Tail: c.out.tail.lines(), Stopped: c.stopped,
+		PeakBytes: max(c.peak, peakOf(state)),
+	}
+	if status.Signaled() {
+		o.Signal = status.Signal()
+	}
+	o.OutOfMemory = errors.Is(c.stopped, ErrMemory) || !killed && o.Signal == syscall.SIGKILL && oomKills() > c.oom
+	if err != nil {
+		return o, fmt.Errorf("ending the processes of %s: %w", filepath.Base(c.spec.Path), err)
+	}
+	return o, nil
+}
+
+// Clear implements Sandbox.
+func (Process) Clear(ctx context.Context, prefix string) error {
+	if prefix == "" {
+		return errors.New("clearing leftover processes: an empty prefix would mean every run")
+	}
+	t := newTree(0, IDVariable+"="+prefix)
+	if err := t.kill(ctx); err != nil {
+		return fmt.Errorf("clearing leftover processes of %s: %w", prefix, err)
+	}
+	return nil
+}

@@ -1,0 +1,122 @@
+// Package sandbox starts untrusted processes, watches them from outside, and
+// leaves none of them behind.
+//
+// A [Sandbox] runs one program at a time per call. The program may start
+// others, leave its process group and session, and ignore signals: all that
+// descends from it is the run's process tree, is charged for, and is killed
+// when the run ends. [Process] is the implementation for one machine without
+// privileges. [Spec] is what a run is given; it gets nothing that Spec does not
+// name: its environment holds PATH, HOME, TMPDIR and GOMAXPROCS, standard input
+// is empty, and the working directory is its own.
+//
+// # What is measured
+//
+// CPU time (user and system) of the whole tree since exec, wall time and peak
+// memory, taken from the kernel's books and never from the program. Processes
+// that came and went between two samples are counted through the parent that
+// waited for them.
+//
+// # Errors
+//
+// However the program ends is an [Outcome]. An error means that it could not be
+// started or could not be ended, and says what was attempted.
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+)
+
+// Sandbox starts untrusted processes. It is safe for concurrent use.
+type Sandbox interface {
+	// Run starts a program, waits for it, and ends whatever is left of its
+	// process tree before it returns. When ctx ends, the tree gets SIGTERM, and
+	// SIGKILL after s.Grace. The tree also dies with the calling process,
+	// however that ends; what escapes this is ended by the next Clear.
+	Run(ctx context.Context, s Spec) (Outcome, error)
+	// Clear kills every process of earlier runs whose ID starts with prefix,
+	// whoever started them, and returns when they are gone. The caller holds
+	// a lock that keeps new ones from starting.
+	Clear(ctx context.Context, prefix string) error
+}
+
+// IDVariable names the environment variable that marks a run's processes.
+const IDVariable = "AUTORESEARCH_RUN"
+
+// Spec describes a program to run. ID, Path and Dir are needed.
+type Spec struct {
+	ID   string   // marks the processes of this run; nothing else on the machine has it
+	Path string   // the program
+	Args []string // without the program's name
+	Dir  string   // an existing directory of its own: working directory, HOME and TMPDIR
+	Env  []string // NAME=value, after the few that every run gets
+
+	Cores  int   // GOMAXPROCS; 0 leaves it out
+	Memory int64 // bytes that the tree may hold, shared files not counted; 0 is no limit
+
+	// Log gets standard output and error as they come, LogLimit bytes at most
+	// (0 is 1 MiB); what is beyond is read and dropped. Stdout, when set, gets
+	// standard output instead, under the same limit. A failing writer does
+	// not stop the program.
+	Log      io.Writer
+	Stdout   io.Writer
+	LogLimit int64
+
+	// Grace is how long a program may take to end by itself when ctx ends.
+	Grace time.Duration
+	// Watch, when set, is called about four times a second, from one goroutine.
+	// An error ends the tree at once and becomes Outcome.Stopped.
+	Watch func(Sample) error
+}
+
+// Sample is what a running tree has used so far.
+type Sample struct {
+	CPU       time.Duration // user and system, ended processes included
+	Wall      time.Duration
+	Memory    int64 // bytes held now, shared files not counted
+	Processes int
+}
+
+// TailLines is how many of the last lines of output an Outcome keeps.
+const TailLines = 40
+
+// Outcome is how a program ended and what its tree used.
+type Outcome struct {
+	ExitCode  int            // -1 when a signal ended it
+	Signal    syscall.Signal // 0 unless a signal ended it
+	CPU, Wall time.Duration
+	PeakBytes int64
+	Tail      []string // last lines of output, TailLines at most
+
+	// Stopped is why we ended it: the cause of ctx's end, what Watch returned,
+	// or ErrMemory. Nil when it ended by itself.
+	Stopped error
+	// OutOfMemory: the tree went beyond Spec.Memory, or the kernel killed the
+	// program for want of memory.
+	OutOfMemory bool
+}
+
+// ErrMemory stops a tree that holds more than Spec.Memory.
+var ErrMemory = errors.New("memory limit exceeded")
+
+const (
+	sampleEvery     = 250 * time.Millisecond
+	defaultLogLimit = 1 << 20
+	// goneWithin bounds the wait for killed processes. The kernel needs
+	// milliseconds, unless one hangs in a device or a dead network file system.
+	goneWithin = 10 * time.Second
+)
+
+func (s Spec) check() error {
+	switch {
+	case s.ID == "":
+		return errors.New("no ID given, so its processes could not be told from others")
+	case s.Path == "" || s.Dir == "":
+		return fmt.Errorf("program %q and directory %q are both needed", s.Path, s.Dir)
+	}
+	return nil
+}

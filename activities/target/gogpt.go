@@ -1,0 +1,144 @@
+package target
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/activities/sandbox"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// modulePath is the module that the built-in trainer belongs to.
+const modulePath = "github.com/autoresearch-go/autoresearch"
+
+// GoGPT is the built-in target "gogpt": a small GPT in Go, trainer/ in our own
+// repository. A candidate is a new trainer/train.go. What the harness around
+// it promises is in the package comment of trainer/harness.
+type GoGPT struct {
+	sandbox sandbox.Sandbox
+	goCache string
+	limits  limits
+}
+
+// limits are the bounds on wall time. They stop what consumes no CPU time and
+// so is not stopped by its budget.
+type limits struct {
+	build    time.Duration // a cold build of the standard library included
+	smoke    time.Duration
+	hang     time.Duration // without a new line of metrics
+	wall     time.Duration // beyond ten times the budget: a very busy machine
+	evaluate time.Duration
+	grace    time.Duration // to write a checkpoint after SIGTERM
+}
+
+// smokeSteps is how long the smoke run is: the second step is the first that
+// an optimizer has touched, the third the first that its state has.
+const smokeSteps = 3
+
+var _ Target = (*GoGPT)(nil)
+
+// NewGoGPT returns the built-in target.
+func NewGoGPT(o Options) *GoGPT {
+	g := &GoGPT{sandbox: o.Sandbox, goCache: o.GoCache, limits: limits{
+		build: 10 * time.Minute, smoke: time.Minute, hang: time.Minute,
+		wall: 30 * time.Second, evaluate: 10 * time.Minute, grace: 15 * time.Second,
+	}}
+	if g.sandbox == nil {
+		g.sandbox = sandbox.Process{}
+	}
+	return g
+}
+
+// Name implements Target.
+func (*GoGPT) Name() string { return experiment.DefaultTarget }
+
+// Editable implements Target.
+func (*GoGPT) Editable() []string { return []string{"trainer/train.go"} }
+
+// Sources implements Target. The trainer needs nothing but the standard
+// library; go.mod names the Go version.
+func (*GoGPT) Sources() []string { return []string{"go.mod", "trainer"} }
+
+// PriorStdDev implements Target: five seeds of the default candidate at a
+// fixed number of steps gave 0.020.
+func (*GoGPT) PriorStdDev() float64 { return 0.02 }
+
+// run starts a process with an id of its own.
+func (g *GoGPT) run(ctx context.Context, limit time.Duration, s sandbox.Spec) (sandbox.Outcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, errTooLong)
+	defer cancel()
+	s.ID = idOr(s.ID)
+	return g.sandbox.Run(ctx, s)
+}
+
+// idOr makes up an id for a process that has none.
+func idOr(id string) string {
+	if id == "" {
+		return "once/" + rand.Text()
+	}
+	return id
+}
+
+// errTooLong is the cause of the end of a context that run has made.
+var errTooLong = errors.New("time limit reached")
+
+// absolute makes paths independent of the working directory, which for a
+// process in the sandbox is its own.
+func absolute(paths ...*string) error {
+	for _, p := range paths {
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return fmt.Errorf("finding %s: %w", *p, err)
+		}
+		*p = abs
+	}
+	return nil
+}
+
+// toolchain finds the go command.
+func toolchain() (string, error) {
+	path, err := exec.LookPath("go")
+	if err != nil {
+		return "", fmt.Errorf("finding the go command, which builds every candidate: %w; install Go from https://go.dev/dl and put it on the PATH of the worker", err)
+	}
+	return filepath.Abs(path)
+}
+
+// goEnvironment makes builds depend on the sources and the toolchain alone: no
+// settings of the user, no network, no C compiler.
+func (g *GoGPT) goEnvironment() ([]string, error) {
+	cache, err := filepath.Abs(g.goCache)
+	if err == nil {
+		err = os.MkdirAll(cache, 0o755)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("making the Go build cache %s: %w", g.goCache, err)
+	}
+	return []string{
+		"HOME=" + cache,   // for the go command's own files
+		"TMPDIR=" + cache, // not the sources: it ignores a go.mod in there
+		"GOCACHE=" + cache, "GOENV=off", "GOFLAGS=", "GOPROXY=off", "GOSUMDB=off",
+		"GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", "CGO_ENABLED=0", "GOEXPERIMENT=",
+	}, nil
+}
+
+// diskFull recognizes a full disk in the output of a program; the error lets
+// the caller tell it from other trouble.
+func diskFull(lines []string) error {
+	for _, line := range lines {
+		for _, e := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+			if strings.Contains(line, e.Error()) {
+				return fmt.Errorf("%w: free some space; caches may be deleted", e)
+			}
+		}
+	}
+	return nil
+}

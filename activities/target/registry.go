@@ -1,0 +1,32 @@
+package target
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/autoresearch-go/autoresearch/activities/sandbox"
+)
+
+// Options is what the built-in targets need of the machine they are on.
+type Options struct {
+	GoCache string          // directory of candidates' Go build cache
+	Sandbox sandbox.Sandbox // starts every process; nil is sandbox.Process{}
+}
+
+// Registry is the list of targets that a worker knows.
+type Registry []Target
+
+// Builtin returns the targets that come with the program.
+func Builtin(o Options) Registry { return Registry{NewGoGPT(o), Noop{}} }
+
+// ByName returns the target that a campaign's settings name.
+func (r Registry) ByName(name string) (Target, error) {
+	names := make([]string, len(r))
+	for i, t := range r {
+		if t.Name() == name {
+			return t, nil
+		}
+		names[i] = t.Name()
+	}
+	return nil, fmt.Errorf("there is no target %q: the targets are %s", name, strings.Join(names, ", "))
+}

@@ -1,0 +1,232 @@
+package target
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/activities/sandbox"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// Charged time, as seen from outside the trainer:
+//
+//	charged = carried + (CPU of the process tree since exec - start) / cores
+//
+// start is what the harness used before it handed over to the candidate's
+// code. Only the harness knows it, so the trainer's own figures are taken, but
+// for at most startAllowance: whatever it claims, charged stays between the
+// charge with all of the allowance and the charge without any.
+const startAllowance = time.Second // of CPU time; harness/clock.go has the same
+
+// A trainer ends by its own clock. It is stopped, and failed, when it goes
+// beyond budgetSlack of its budget plus a second for the export of small runs,
+// or beyond wallSlack of it in wall time.
+const (
+	budgetSlack = 1.05
+	exportTime  = time.Second
+	wallSlack   = 10
+)
+
+// trainerArgs are the arguments that every trainer gets.
+func trainerArgs(dir, data string, seed uint64, cores int, memory int64) []string {
+	args := []string{"--run", dir, "--data", data, "--seed", strconv.FormatUint(seed, 10), "--cores", strconv.Itoa(cores)}
+	if memory > 0 {
+		args = append(args, "--memory", strconv.FormatInt(memory, 10))
+	}
+	return args
+}
+
+// Train implements Target.
+func (g *GoGPT) Train(ctx context.Context, s TrainSpec, report func(Progress)) (Record, error) {
+	if s.Log == nil {
+		s.Log = io.Discard
+	}
+	if err := absolute(&s.Program, &s.Dir, &s.Train); err != nil {
+		return Record{}, err
+	}
+	if _, err := os.Stat(s.Train); err != nil {
+		return Record{}, fmt.Errorf("training in %s: the training data are missing: %w", s.Dir, err)
+	}
+	from, wall, err := earlier(s.Resume)
+	if err != nil {
+		return Record{}, fmt.Errorf("looking for checkpoints of earlier attempts: %w", err)
+	}
+	for _, c := range append(from, checkpoint{}) { // the last resort is a fresh start
+		record, bad, err := g.attempt(ctx, s, c, wall, report)
+		if !bad || err != nil {
+			return record, wrap("training in "+s.Dir, err)
+		}
+		fmt.Fprintf(s.Log, "the checkpoint of step %d cannot be used; trying an older one\n", c.step)
+	}
+	return Record{}, fmt.Errorf("training in %s: no attempt was made", s.Dir) // not reached: a fresh start has no bad checkpoint
+}
+
+// attempt runs the trainer from one checkpoint. wall is what earlier attempts
+// took. bad reports that the checkpoint cannot be used.
+func (g *GoGPT) attempt(ctx context.Context, s TrainSpec, from checkpoint, wall time.Duration, report func(Progress)) (r Record, bad bool, err error) {
+	args := append(trainerArgs(s.Dir, s.Train, s.Seed, s.Cores, s.Memory), "--budget", s.Budget.String())
+	from, err = from.adopt(s.Dir)
+	if err != nil {
+		return r, false, err
+	}
+	if from.step > 0 {
+		args = append(args, "--resume", from.path, "--charged", from.Charged.String())
+	}
+	w, err := newWatcher(s, g.limits, from, report)
+	if err != nil {
+		return r, false, err
+	}
+	defer w.journal.close()
+	o, err := g.sandbox.Run(ctx, sandbox.Spec{
+		ID: idOr(s.ID), Path: s.Program, Args: args, Dir: s.Dir, Cores: s.Cores, Memory: s.Memory,
+		Log: s.Log, Grace: g.limits.grace, Watch: w.watch,
+	})
+	if err != nil {
+		return r, false, err
+	}
+	end := w.finish(o)
+	if end.badCheckpoint && from.step > 0 {
+		return r, true, os.Remove(from.path)
+	}
+	if end.badCheckpoint {
+		end.failure = &experiment.Failure{Reason: experiment.RunFailed, Message: "the program complains about a checkpoint that it was not given"}
+	}
+	return w.record(o, end, wall), false, end.err
+}
+
+// watcher supervises one trainer process. Its methods are called from one goroutine.
+type watcher struct {
+	spec    TrainSpec
+	limits  limits
+	from    checkpoint
+	metrics *metricsTail
+	journal *journal
+	report  func(Progress)
+
+	last     metrics // the newest line
+	lastAt   time.Duration
+	reported time.Duration // wall time of the last report
+	peak     int64
+}
+
+func newWatcher(s TrainSpec, l limits, from checkpoint, report func(Progress)) (*watcher, error) {
+	j, err := openJournal(s.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if from.step > 0 { // the checkpoint lies in our directory now
+		if err := j.add(entry{Checkpoint: filepath.Base(from.path), Charged: from.Charged, Peak: from.Peak}); err != nil {
+			return nil, err
+		}
+	}
+	return &watcher{
+		spec: s, limits: l, from: from, report: report, journal: j, reported: -time.Hour,
+		metrics: &metricsTail{path: filepath.Join(s.Dir, metricsFile)},
+	}, nil
+}
+
+// charge returns the time charged to the run when this process has used cpu and
+// claims to be charged for claimed.
+func (w *watcher) charge(cpu time.Duration, claimed float64) time.Duration {
+	cores := time.Duration(max(1, w.spec.Cores))
+	low := w.from.Charged + max(0, cpu-startAllowance)/cores
+	high := w.from.Charged + cpu/cores
+	if !(claimed >= 0 && claimed < 1e9) {
+		return high
+	}
+	return min(max(time.Duration(claimed*float64(time.Second)), low), high)
+}
+
+// watch looks after a sample: it stops what will not end by itself, and records
+// what the next attempt needs to know.
+func (w *watcher) watch(s sandbox.Sample) error {
+	if m, ok := w.metrics.read(); ok {
+		w.last, w.lastAt = m, s.Wall
+	}
+	charged := w.charge(s.CPU, w.last.Charged)
+	w.peak = max(w.peak, s.Memory)
+	if err := w.note(charged, s.Wall); err != nil {
+		return fmt.Errorf("recording the time charged: %w", err)
+	}
+	if s.Wall-w.reported >= time.Second-sampleJitter && w.report != nil {
+		w.reported = s.Wall
+		w.report(Progress{Step: w.last.Step, Loss: w.last.Loss, ChargedSeconds: charged.Seconds(), TokensPerSec: w.last.TokensPerSecond, ResumedFrom: w.from.step})
+	}
+	if f := w.overdue(s); f != nil {
+		return &stop{f}
+	}
+	return nil
+}
+
+// sampleJitter lets samples that come a little early count for their second.
+const sampleJitter = 50 * time.Millisecond
+
+// overdue is the failure of a trainer that should have ended, or stepped, by now.
+func (w *watcher) overdue(s sandbox.Sample) *experiment.Failure {
+	budget := w.spec.Budget.Std()
+	// A run writes about a thousand lines, so that those of a long one are far
+	// apart on a busy machine.
+	hang := w.limits.hang + wallSlack*budget/1000
+	charged := w.charge(s.CPU, 0)
+	switch {
+	case charged > hardStop(budget):
+		return timeout("the run used %.1f s of its budget of %.1f s and did not end; the last step was %d", charged.Seconds(), budget.Seconds(), w.last.Step)
+	case s.Wall > wallSlack*budget+w.limits.wall:
+		return timeout("the run did not end within %.0f s; the last step was %d", s.Wall.Seconds(), w.last.Step)
+	case s.Wall-w.lastAt > hang:
+		return timeout("no step for %.0f s after step %d: the run hangs", (s.Wall - w.lastAt).Seconds(), w.last.Step)
+	}
+	return nil
+}
+
+func hardStop(budget time.Duration) time.Duration {
+	return time.Duration(budgetSlack*float64(budget)) + exportTime
+}
+
+// note writes the journal: at each new checkpoint, and every second.
+func (w *watcher) note(charged, wall time.Duration) error {
+	e := entry{Charged: charged, Wall: wall, Peak: max(w.peak, w.from.Peak)}
+	if newest := newestCheckpoint(w.spec.Dir); newest.step > 0 {
+		e.Checkpoint = filepath.Base(newest.path)
+	}
+	return w.journal.note(e)
+}
+
+// finish takes the last figures and says how the run ended.
+func (w *watcher) finish(o sandbox.Outcome) end {
+	if m, ok := w.metrics.read(); ok {
+		w.last = m
+	}
+	w.peak = max(w.peak, o.PeakBytes)
+	e := ended(o, w.spec.Dir)
+	if e.done != nil {
+		w.last.Charged = e.done.ChargedSeconds
+	}
+	charged := w.charge(o.CPU, w.last.Charged)
+	if err := w.note(charged, o.Wall); err != nil && e.err == nil {
+		e = end{err: fmt.Errorf("recording the time charged: %w", err)}
+	}
+	if budget := w.spec.Budget.Std(); e.done != nil && w.charge(o.CPU, 0) > hardStop(budget) {
+		e = end{failure: timeout("the run used %.1f s of its budget of %.1f s", charged.Seconds(), budget.Seconds())}
+	}
+	return e
+}
+
+// record sums up the run over all attempts.
+func (w *watcher) record(o sandbox.Outcome, e end, wall time.Duration) Record {
+	r := Record{
+		ChargedSeconds: w.charge(o.CPU, w.last.Charged).Seconds(), WallSeconds: (wall + o.Wall).Seconds(),
+		Tokens: w.last.Tokens, Steps: w.last.Step, PeakBytes: max(w.peak, w.from.Peak),
+		ResumedFrom: w.from.step, Failure: e.failure, LogTail: o.Tail,
+	}
+	if e.done != nil {
+		r.Steps, r.Tokens, r.Parameters = e.done.Steps, e.done.Tokens, e.done.Parameters
+		r.Model = filepath.Join(w.spec.Dir, modelFile)
+	}
+	return r
+}
