@@ -11,13 +11,14 @@ type arena struct {
 	chunk  int // chunk being filled
 	off    int // first free float in it
 	spare  map[int][][]float32
-	total  int64 // bytes held in chunks
+	before int // floats in the chunks before it
+	peak   int // most floats in use so far, gaps at chunk ends included
 }
 
 const (
 	arenaAlign    = 16      // floats: one cache line, one AVX-512 register
 	arenaMinChunk = 1 << 18 // floats: 1 MiB
-	arenaMaxChunk = 1 << 24 // floats: 64 MiB
+	arenaMaxChunk = 1 << 22 // floats: 16 MiB
 )
 
 func roundUp(n, to int) int { return (n + to - 1) / to * to }
@@ -31,6 +32,7 @@ func (a *arena) alloc(n int) []float32 {
 		return b[:n]
 	}
 	for a.chunk < len(a.chunks) && a.off+size > len(a.chunks[a.chunk]) {
+		a.before += len(a.chunks[a.chunk])
 		a.chunk++
 		a.off = 0
 	}
@@ -39,14 +41,14 @@ func (a *arena) alloc(n int) []float32 {
 	}
 	b := a.chunks[a.chunk][a.off : a.off+n : a.off+size]
 	a.off += size
+	a.peak = max(a.peak, a.before+a.off)
 	return b
 }
 
 func (a *arena) grow(size int) {
-	c := arenaMinChunk << min(len(a.chunks), 6)
+	c := arenaMinChunk << min(len(a.chunks), 4)
 	c = max(min(c, arenaMaxChunk), size)
 	a.chunks = append(a.chunks, make([]float32, c))
-	a.total += int64(c) * 4
 	a.off = 0
 }
 
@@ -60,7 +62,7 @@ func (a *arena) free(b []float32) {
 
 // reset makes all memory free again and keeps it.
 func (a *arena) reset() {
-	a.chunk, a.off = 0, 0
+	a.chunk, a.off, a.before = 0, 0, 0
 	for k, l := range a.spare {
 		a.spare[k] = l[:0]
 	}
@@ -69,5 +71,7 @@ func (a *arena) reset() {
 // mark and release bracket scratch memory: everything allocated in between is
 // free again afterwards. Buffers given to free in between must not outlive it,
 // so scratch users do not call free.
-func (a *arena) mark() (chunk, off int) { return a.chunk, a.off }
-func (a *arena) release(chunk, off int) { a.chunk, a.off = chunk, off }
+func (a *arena) mark() (m arenaMark) { return arenaMark{a.chunk, a.off, a.before} }
+func (a *arena) release(m arenaMark) { a.chunk, a.off, a.before = m.chunk, m.off, m.before }
+
+type arenaMark struct{ chunk, off, before int }

@@ -137,7 +137,7 @@ func attentionForward(c *call) {
 			from, keys := h.scores(d, w, c, b, head, lo, hi, s, l)
 			v, out := h.kv(c.in[2].data, b, head, from), h.q(c.out.data, b, head, lo)
 			if exact {
-				h.mixExact(out, s, v, lo, hi, from, keys)
+				h.mixExact(d, out, s, v, lo, hi, from, keys)
 				continue
 			}
 			d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), v, out.Data, out.RS, false)
@@ -146,16 +146,13 @@ func attentionForward(c *call) {
 }
 
 // mixExact is out = probabilities @ v over visible keys only.
-func (h *heads) mixExact(out cpu.Mat, s []float32, v cpu.Mat, lo, hi, from, keys int) {
+func (h *heads) mixExact(d *Device, out cpu.Mat, s []float32, v cpu.Mat, lo, hi, from, keys int) {
 	for t := lo; t < hi; t++ {
 		o := out.Data[(t-lo)*out.RS:][:h.d]
 		clear(o)
 		a, z := h.visible(t)
 		for j := a; j < z; j++ {
-			p := s[(t-lo)*keys+j-from]
-			for i, x := range v.Data[(j-from)*v.RS:][:h.d] {
-				o[i] += p * x
-			}
+			d.kern.Axpy(o, s[(t-lo)*keys+j-from], v.Data[(j-from)*v.RS:][:h.d])
 		}
 	}
 }

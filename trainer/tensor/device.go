@@ -84,7 +84,7 @@ func (d *Device) NoGrad(f func()) {
 }
 
 // PeakBytes is the most memory that tensors have occupied so far.
-func (d *Device) PeakBytes() int64 { return d.mem.total + d.held }
+func (d *Device) PeakBytes() int64 { return 4*int64(d.mem.peak) + d.held }
 
 // Param makes a persistent leaf that is trained, checkpointed and exported;
 // all zeros. Names are unique on a device.

@@ -156,8 +156,7 @@ func (g *Graph) Run(d *Device, ids []int32) (logits []float32, err error) {
 			logits, err = nil, fmt.Errorf("tensor: graph: %w", te)
 		}
 	}()
-	chunk, off := d.mem.mark()
-	defer d.mem.release(chunk, off)
+	defer d.mem.release(d.mem.mark())
 	for _, c := range e.calls {
 		if c != nil && !c.op.View {
 			c.op.Forward(c)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -206,6 +207,43 @@ func TestParseMalformed(t *testing.T) {
 	if _, err := Parse([]byte(tinyGraph), short, Limits{}); err == nil {
 		t.Error("a weight with missing values was accepted")
 	}
+}
+
+// TestParseMutations puts hostile numbers at every place of a graph of every
+// operation: Parse must refuse it or accept something that runs.
+func TestParseMutations(t *testing.T) {
+	d := openTest(t, Config{Threads: 1})
+	_, g := traced(t, d)
+	number := regexp.MustCompile(`-?\d+(\.\d+)?`)
+	seen := map[string]bool{}
+	accepted := 0
+	for _, oc := range opCases() {
+		if seen[oc.op] || registry[oc.op].TrainingOnly != "" {
+			continue
+		}
+		s := oc.graph(d)
+		if s == "" {
+			continue
+		}
+		seen[oc.op] = true
+		if _, err := Parse([]byte(s), g.Weights(), Limits{}); err != nil {
+			t.Fatalf("%s: %v", oc.op, err)
+		}
+		for _, at := range number.FindAllStringIndex(s, -1) {
+			for _, v := range []string{"-1", "0", "1", "3", "-2147483648", "2147483647", "9223372036854775807", "[]", "null"} {
+				p, err := Parse([]byte(s[:at[0]]+v+s[at[1]:]), g.Weights(), Limits{Elements: 1 << 16, Bytes: 1 << 22, Work: 1 << 24})
+				if err == nil {
+					accepted++
+					b, tt := p.BT()
+					p.Run(d, make([]int32, b*tt))
+				}
+			}
+		}
+	}
+	if len(seen) < len(registry)-4 {
+		t.Errorf("only %d operations were tried", len(seen))
+	}
+	t.Logf("%d mutations were accepted", accepted)
 }
 
 // FuzzParse: whatever the text, Parse returns, and what it accepts runs.

@@ -105,21 +105,3 @@ func TestModelLearns(t *testing.T) {
 		t.Errorf("loss went from %v to %v", first, last)
 	}
 }
-
-func BenchmarkStep(b *testing.B) {
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
-			d := openTest(b, Config{Threads: threads})
-			m := newGPT(d, 2, 128, 4, 256, 8, 256)
-			rng := rand.New(rand.NewPCG(3, 4))
-			x, y := batch(rng, m.B*m.T, m.V)
-			m.train(x, y)
-			b.ReportAllocs()
-			for b.Loop() {
-				m.train(x, y)
-			}
-			b.ReportMetric(float64(b.N*m.B*m.T)/b.Elapsed().Seconds(), "tokens/s")
-			b.ReportMetric(float64(d.PeakBytes())/(1<<20), "MiB")
-		})
-	}
-}

@@ -1,0 +1,44 @@
+//go:build unix
+
+package tensor
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// cpuTime is what this process has used so far: unlike wall time it says
+// little less on a busy machine.
+func cpuTime() time.Duration {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return 0
+	}
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+// BenchmarkStep is a whole training step of the default size: forward,
+// backward and AdamW.
+func BenchmarkStep(b *testing.B) {
+	for _, threads := range []int{1, 2} {
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			d := openTest(b, Config{Threads: threads})
+			m := newGPT(d, 2, 128, 4, 256, 8, 256)
+			rng := rand.New(rand.NewPCG(3, 4))
+			x, y := batch(rng, m.B*m.T, m.V)
+			m.train(x, y)
+			b.ReportAllocs()
+			start := cpuTime()
+			for b.Loop() {
+				m.train(x, y)
+			}
+			n := float64(b.N * m.B * m.T)
+			b.ReportMetric(n/(cpuTime()-start).Seconds(), "tokens/cpu-s")
+			b.ReportMetric(n/b.Elapsed().Seconds(), "tokens/s")
+			b.ReportMetric(float64(d.PeakBytes())/(1<<20), "MiB")
+		})
+	}
+}
