@@ -16,10 +16,11 @@ import (
 const historyShards = 1
 
 // limitMemory keeps the Go heap small: the engine shares the machine with
-// training. The limit is soft; code, SQLite and stacks come on top.
+// training. The limit is soft; code and SQLite, 125 MiB, come on top: 1,000
+// experiments in 75 s, far more than any real campaign asks, took 260 MiB.
 func limitMemory() {
 	debug.SetGCPercent(50)
-	debug.SetMemoryLimit(160 << 20)
+	debug.SetMemoryLimit(140 << 20)
 }
 
 // serverConfig is what would be Temporal's static configuration file.

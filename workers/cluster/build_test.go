@@ -48,14 +48,14 @@ func TestBuildShowsProgressAndErrors(t *testing.T) {
 	write("main.go", "package main\n\nfunc main() { nonsense }\n")
 	m = startMeter(func(string, bool) {})
 	err = build(testContext(t), src, dir, env, m)
-	m.stop()
+	m.giveUp()
 	require.ErrorContains(t, err, "undefined: nonsense")
 
 	ctx, cancel := context.WithCancel(testContext(t))
 	cancel()
 	m = startMeter(func(string, bool) {})
 	require.ErrorIs(t, build(ctx, src, dir, env, m), context.Canceled)
-	m.stop()
+	m.giveUp()
 }
 
 func TestSourcesOfTheEngine(t *testing.T) {
@@ -105,9 +105,11 @@ func TestGoIsMissing(t *testing.T) {
 }
 
 func TestProgressLine(t *testing.T) {
-	require.Equal(t, "about 10 minutes on 1 core", estimate(1))
-	require.Equal(t, "about 5 minutes on 2 cores", estimate(2))
-	require.Equal(t, "about 1 minute on 64 cores", estimate(64))
+	require.Equal(t, "about 10 minutes on 1 core", estimate(1, 0))
+	require.Equal(t, "about 5 minutes on 2 cores", estimate(2, 1781))
+	require.Equal(t, "about 2 minutes on 2 cores", estimate(2, 600))
+	require.Equal(t, "about 1 minute on 64 cores", estimate(64, 0))
+	require.Equal(t, "less than a minute", estimate(2, 1))
 	require.Equal(t, "1,781", thousands(1781))
 
 	m := &meter{start: time.Now().Add(-41 * time.Second)}
@@ -117,6 +119,8 @@ func TestProgressLine(t *testing.T) {
 	require.Contains(t, m.line(), "1 of ~460 modules downloaded, 41 s")
 	m.total.Store(1781)
 	require.Contains(t, m.line(), ": 2 of ~1,781 packages, 41 s")
+	m.packages.Store(1781)
+	require.Contains(t, m.line(), ": linking, 41 s")
 }
 
 func TestLogTail(t *testing.T) {

@@ -2,14 +2,20 @@ package cluster
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// buildCPUMinutes is what a cold build costs: 6 to 11 were measured.
-const buildCPUMinutes = 10
+// A cold build compiles allPackages and costs buildCPUMinutes (6 to 11 were
+// measured); from fewPackages down it is the link that counts.
+const (
+	allPackages     = 1800
+	buildCPUMinutes = 10
+	fewPackages     = 100
+)
 
 // meter shows how the build goes, once a second.
 type meter struct {
@@ -17,14 +23,14 @@ type meter struct {
 	start    time.Time
 	packages atomic.Int64 // compiled
 	modules  atomic.Int64 // downloaded
-	total    atomic.Int64 // packages in all; 0: not known yet
+	total    atomic.Int64 // packages to compile; 0: not known yet
 	waits    atomic.Bool  // for somebody else's build
 
 	quit chan struct{}
 	ends sync.WaitGroup
 }
 
-// startMeter begins to show progress; stop ends it.
+// startMeter begins to show progress; done or giveUp ends it.
 func startMeter(show func(string, bool)) *meter {
 	m := &meter{show: show, start: time.Now(), quit: make(chan struct{})}
 	m.ends.Go(func() {
@@ -47,51 +53,61 @@ func startMeter(show func(string, bool)) *meter {
 // waiting notes that another process is building.
 func (m *meter) waiting() { m.waits.Store(true) }
 
-// done stops the line and shows its final form.
-func (m *meter) done() {
-	m.stop()
-	m.show(fmt.Sprintf("built the Temporal engine in %s", m.elapsed()), true)
-}
+// done ends the line: the engine is there. Only the first of done and giveUp
+// counts; both are called by the goroutine that builds.
+func (m *meter) done() { m.stop("built the Temporal engine in %s") }
 
-// stop ends the moving line. It may be called more than once, by one goroutine.
-func (m *meter) stop() {
+// giveUp ends the line: the error follows.
+func (m *meter) giveUp() { m.stop("gave up building the Temporal engine after %s") }
+
+func (m *meter) stop(format string) {
 	select {
 	case <-m.quit:
+		return
 	default:
 		close(m.quit)
 	}
 	m.ends.Wait()
+	m.show(fmt.Sprintf(format, time.Since(m.start).Round(time.Second)), true)
 }
-
-func (m *meter) elapsed() time.Duration { return time.Since(m.start).Round(time.Second) }
 
 // line is the line's present form.
 func (m *meter) line() string {
-	head := "building the Temporal engine, once, " + estimate(runtime.NumCPU()) + ": "
-	seconds := fmt.Sprintf(", %.0f s", time.Since(m.start).Seconds())
-	switch total := m.total.Load(); {
+	total, packages, modules := m.total.Load(), m.packages.Load(), m.modules.Load()
+	doing := "reading the module list"
+	switch {
+	case total > 0 && packages >= total:
+		doing = "linking"
 	case total > 0:
-		m.waits.Store(false)
-		return head + fmt.Sprintf("%d of ~%s packages", min(m.packages.Load(), total), thousands(total)) + seconds
-	case m.modules.Load() > 0:
-		return head + fmt.Sprintf("%d of ~460 modules downloaded", min(m.modules.Load(), 460)) + seconds
+		doing = fmt.Sprintf("%d of ~%s packages", packages, thousands(total))
+	case modules > 0:
+		doing = fmt.Sprintf("%d of ~460 modules downloaded", min(modules, 460))
 	case m.waits.Load():
-		return "waiting for another autoresearch to build the Temporal engine" + seconds
+		doing = "waiting for another autoresearch that builds it"
 	}
-	return head + "reading the module list" + seconds
+	return fmt.Sprintf("building the Temporal engine, once, %s: %s, %.0f s",
+		estimate(runtime.NumCPU(), total), doing, time.Since(m.start).Seconds())
 }
 
-// estimate says how long a cold build may take on that many cores.
-func estimate(cores int) string {
-	minutes := max(1, (buildCPUMinutes+cores/2)/cores)
-	unit := "minutes"
-	if minutes == 1 {
-		unit = "minute"
+// estimate says how long a build of that many packages may take on that many
+// cores; 0 packages: not known, so all.
+func estimate(cores int, packages int64) string {
+	if 0 < packages && packages <= fewPackages {
+		return "less than a minute"
 	}
-	if cores == 1 {
-		return fmt.Sprintf("about %d %s on 1 core", minutes, unit)
+	work := float64(buildCPUMinutes)
+	if packages > 0 {
+		work *= float64(packages) / allPackages
 	}
-	return fmt.Sprintf("about %d %s on %d cores", minutes, unit, cores)
+	minutes := max(1, int(math.Round(work/float64(cores))))
+	return fmt.Sprintf("about %s on %s", plural(minutes, "minute"), plural(cores, "core"))
+}
+
+func plural(n int, unit string) string {
+	if n == 1 {
+		return "1 " + unit
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
 }
 
 // thousands writes 1781 as "1,781".
