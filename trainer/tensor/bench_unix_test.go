@@ -20,25 +20,30 @@ func cpuTime() time.Duration {
 	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
 }
 
-// BenchmarkStep is a whole training step of the default size: forward,
-// backward and AdamW.
+// BenchmarkStep is a whole training step: forward, backward and AdamW, at the
+// default size and at a larger one.
 func BenchmarkStep(b *testing.B) {
-	for _, threads := range []int{1, 2} {
-		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
-			d := openTest(b, Config{Threads: threads})
-			m := newGPT(d, 2, 128, 4, 256, 8, 256)
-			rng := rand.New(rand.NewPCG(3, 4))
-			x, y := batch(rng, m.B*m.T, m.V)
-			m.train(x, y)
-			b.ReportAllocs()
-			start := cpuTime()
-			for b.Loop() {
-				m.train(x, y)
-			}
-			n := float64(b.N * m.B * m.T)
-			b.ReportMetric(n/(cpuTime()-start).Seconds(), "tokens/cpu-s")
-			b.ReportMetric(n/b.Elapsed().Seconds(), "tokens/s")
-			b.ReportMetric(float64(d.PeakBytes())/(1<<20), "MiB")
-		})
+	for _, size := range []struct{ l, c, nh, t, b, v int }{{2, 128, 4, 256, 8, 256}, {4, 256, 4, 256, 8, 4096}} {
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("L=%d/C=%d/V=%d/threads=%d", size.l, size.c, size.v, threads), func(b *testing.B) {
+				d := openTest(b, Config{Threads: threads})
+				benchmarkStep(b, newGPT(d, size.l, size.c, size.nh, size.t, size.b, size.v))
+			})
+		}
 	}
+}
+
+func benchmarkStep(b *testing.B, m *gpt) {
+	rng := rand.New(rand.NewPCG(3, 4))
+	x, y := batch(rng, m.B*m.T, m.V)
+	m.train(x, y)
+	b.ReportAllocs()
+	start := cpuTime()
+	for b.Loop() {
+		m.train(x, y)
+	}
+	n := float64(b.N * m.B * m.T)
+	b.ReportMetric(n/(cpuTime()-start).Seconds(), "tokens/cpu-s")
+	b.ReportMetric(n/b.Elapsed().Seconds(), "tokens/s")
+	b.ReportMetric(float64(m.dev.PeakBytes())/(1<<20), "MiB")
 }

@@ -27,11 +27,12 @@ type Device struct {
 	quiet bool // inside NoGrad
 	rec   *recorder
 
-	leaves  []*Tensor // in order of creation
-	byName  map[string]*Tensor
-	held    int64 // bytes of persistent tensors and their gradients
-	ropes   map[ropeKey]*ropeTable
-	scratch [][]float32 // per worker, see tmp
+	leaves   []*Tensor // in order of creation
+	byName   map[string]*Tensor
+	held     int64 // bytes of persistent tensors and their gradients
+	ropes    map[ropeKey]*ropeTable
+	ropeSize int         // floats in ropes
+	scratch  [][]float32 // per worker, see tmp
 }
 
 // Open makes a Device. It fails when the machine lacks the kernels asked for.

@@ -132,3 +132,64 @@ func TestAdamW(t *testing.T) {
 		}
 	}
 }
+
+func TestInPlaceHelpers(t *testing.T) {
+	d := openTest(t, Config{Threads: 2})
+	a, b := d.State("a", 3), d.State("b", 3)
+	b.SetHost([]float32{1, 2, 3})
+	a.Fill(1)
+	a.Lerp(b, 0.5)       // 1 1.5 2
+	a.AddScaled(b, 2)    // 3 5.5 8
+	a.ScaleInPlace(-0.5) // -1.5 -2.75 -4
+	if got := a.Host(); !slices.Equal(got, []float32{-1.5, -2.75, -4}) {
+		t.Errorf("got %v", got)
+	}
+	if b.CopyFrom(a); !slices.Equal(a.Host(), b.Host()) {
+		t.Errorf("CopyFrom gave %v", b.Host())
+	}
+	c := d.State("c", 10000)
+	c.Normal(rand.New(rand.NewPCG(1, 1)), 2)
+	if n := c.Norm(); n < 195 || n > 205 {
+		t.Errorf("norm of 10000 normals of deviation 2 is %v, want about 200", n)
+	}
+	c.Uniform(rand.New(rand.NewPCG(1, 1)), 3, 4)
+	if lo, hi := slices.Min(c.Host()), slices.Max(c.Host()); lo < 3 || hi > 4 || hi-lo < 0.9 {
+		t.Errorf("uniform in 3..4 gave %v..%v", lo, hi)
+	}
+}
+
+// TestSharedSubgraph: gradients of several losses over one tape add up, and a
+// tensor used twice gets both contributions.
+func TestSharedSubgraph(t *testing.T) {
+	d := openTest(t, Config{Threads: 2})
+	p := d.Param("p", 2)
+	p.SetHost([]float32{3, -1})
+	x := p.Scale(2)             // 2p
+	y := x.Add(x).Reshape(1, 2) // 4p
+	y.Reshape(2).Sum(0).Backward()
+	y.Square().Sum(1).Reshape(1).Backward()
+	// 4 + d(16 p^2) = 4 + 32 p
+	if got := p.Grad().Host(); !slices.Equal(got, []float32{100, -28}) {
+		t.Errorf("got %v, want [100 -28]", got)
+	}
+	d.ZeroGrad()
+	if got := p.Grad().Host(); !slices.Equal(got, []float32{0, 0}) {
+		t.Errorf("after ZeroGrad: %v", got)
+	}
+}
+
+// TestRoPEIsRelative: scores of rotated queries and keys depend on distance.
+func TestRoPEIsRelative(t *testing.T) {
+	d := openTest(t, Config{Threads: 1})
+	q := d.Floats(slices.Repeat([]float32{1, 2, 3, 4}, 6), 1, 6, 1, 4).RoPE(100).Host()
+	k := d.Floats(slices.Repeat([]float32{-1, 1, 0.5, 2}, 6), 1, 6, 1, 4).RoPE(100).Host()
+	if a, b := dotSlow(q[0:4], k[8:12]), dotSlow(q[12:16], k[20:24]); math.Abs(float64(a-b)) > 1e-4 {
+		t.Errorf("distance 2 scores %v at 0 and %v at 3", a, b)
+	}
+	for base := range 9 { // more than the cache holds
+		d.rope(float32(base+1), 1<<15, 64)
+	}
+	if d.ropeSize > ropeCache || len(d.ropes) > 8 {
+		t.Errorf("%d tables with %d floats are kept", len(d.ropes), d.ropeSize)
+	}
+}

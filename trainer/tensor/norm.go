@@ -84,12 +84,20 @@ type ropeKey struct {
 // ropeTable holds cos and sin, [T,D/2] each.
 type ropeTable struct{ cos, sin []float32 }
 
+// ropeCache bounds the tables kept, in floats.
+const ropeCache = 1 << 24
+
 func (d *Device) rope(base float32, t, dim int) *ropeTable {
 	key := ropeKey{base, t, dim}
 	if r := d.ropes[key]; r != nil {
 		return r
 	}
 	h := dim / 2
+	// A model uses a few tables; a graph that asks for many gets no memory.
+	if d.ropeSize += 2 * t * h; d.ropeSize > ropeCache {
+		clear(d.ropes)
+		d.ropeSize = 2 * t * h
+	}
 	r := &ropeTable{make([]float32, t*h), make([]float32, t*h)}
 	for p := range t {
 		for i := range h {

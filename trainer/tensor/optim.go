@@ -46,9 +46,11 @@ func same(op string, t *Tensor, others ...*Tensor) {
 // Lerp moves t towards b: t += w*(b-t).
 func (t *Tensor) Lerp(b *Tensor, w float32) {
 	same("lerp", t, b)
-	for i, x := range b.data {
-		t.data[i] += w * (x - t.data[i])
-	}
+	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
+		for i := lo; i < hi; i++ {
+			t.data[i] += w * (b.data[i] - t.data[i])
+		}
+	})
 }
 
 // AddScaled is t += s*b.
