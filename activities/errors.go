@@ -28,9 +28,10 @@ const (
 	ErrHome             = "Home"             // the home cannot be written
 	ErrTarget           = "Target"           // the target as it stands cannot be built
 	ErrLedger           = "Ledger"           // a result is missing or unreadable
+	ErrNothingLeft      = "NothingLeft"      // the proposer has no idea left: the campaign is complete
 	ErrInvalidInput     = "InvalidInput"     // an activity was called with input that cannot be right
 
-	ErrDiskFull = "DiskFull" // retried: somebody will free some space
+	ErrDiskFull = "DiskFull" // retried: somebody will free some space; refused by Prepare
 	ErrGitBusy  = "GitBusy"  // retried: another git process holds a lock
 )
 
@@ -46,6 +47,11 @@ func (r *refusal) Unwrap() error { return r.err }
 // refuse makes a refusal with a message that says what to do.
 func refuse(kind, format string, args ...any) error {
 	return &refusal{kind, fmt.Errorf(format, args...)}
+}
+
+// errDiskFull is for programs that say so in words.
+func errDiskFull(attempt string) error {
+	return fmt.Errorf("%s: %w; free some disk space, and the campaign goes on by itself", attempt, syscall.ENOSPC)
 }
 
 // edge is the only place that decides whether Temporal retries an error. Every

@@ -1,0 +1,255 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/activities/repo"
+	"github.com/autoresearch-go/autoresearch/activities/target"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// campaignFile records what a campaign was started with.
+const campaignFile = "campaign.json"
+
+// Prepare resolves a campaign: it begins a new one, or finds the recorded one
+// and what its ledger holds. Settings are as the user gave them, without
+// defaults: on a recorded campaign, fields that were left out agree with
+// whatever it has. Bad input is refused before anything is made.
+func (r *Research) Prepare(ctx context.Context, in PrepareInput) (PrepareResult, error) {
+	defer keepAlive(ctx)()
+	result, err := r.prepare(ctx, in.Settings)
+	return result, edge(err)
+}
+
+func (r *Research) prepare(ctx context.Context, given experiment.Settings) (PrepareResult, error) {
+	if err := given.Validate(); err != nil {
+		return PrepareResult{}, refuse(ErrInvalidSettings, "%w", err)
+	}
+	if err := r.checkHome(); err != nil {
+		return PrepareResult{}, err
+	}
+	c, err := r.campaign(ctx, given)
+	if err != nil {
+		return PrepareResult{}, err
+	}
+	notices, err := r.Ledger.Repair(ctx, c.Tag())
+	if err != nil {
+		return PrepareResult{}, err
+	}
+	notify(ctx, notices)
+	state, err := r.Ledger.State(ctx, c.Tag())
+	if err != nil {
+		return PrepareResult{}, err
+	}
+	return PrepareResult{Campaign: c, Ledger: LedgerState(state)}, nil
+}
+
+// campaign returns the recorded campaign, begun now if there is none, with
+// everything on this host that its experiments need.
+func (r *Research) campaign(ctx context.Context, given experiment.Settings) (experiment.Campaign, error) {
+	var c experiment.Campaign
+	found, err := readJSON(ctx, r.Store, experiment.CampaignKey(given.Tag, campaignFile), &c)
+	if err != nil {
+		return c, err
+	}
+	if !found {
+		if c, err = r.begin(ctx, given.WithDefaults()); err != nil {
+			return c, err
+		}
+	}
+	if conflict := c.Settings.Conflict(given); conflict != "" {
+		return c, refuse(ErrSettingsConflict, "campaign %s exists with other settings: %s; choose another tag", c.Tag(), conflict)
+	}
+	t, err := r.checkNames(c.Settings)
+	if err != nil {
+		return c, err
+	}
+	c.Settings.Limits = given.Limits
+	return c, r.provide(ctx, t, c)
+}
+
+// checkNames looks up everything that settings name.
+func (r *Research) checkNames(s experiment.Settings) (target.Target, error) {
+	t, err := r.Targets(s.Target)
+	if err != nil {
+		return nil, refuse(ErrInvalidSettings, "target is %q: %w", s.Target, err)
+	}
+	if _, err := r.Proposers(s.Proposer); err != nil {
+		return nil, refuse(ErrInvalidSettings, "proposer is %q: %w", s.Proposer, err)
+	}
+	if _, err := r.Policies(s.Policy); err != nil {
+		return nil, refuse(ErrInvalidSettings, "policy is %q: %w", s.Policy, err)
+	}
+	return t, nil
+}
+
+// checkHome finds out now whether the home can be written and has room.
+func (r *Research) checkHome() error {
+	err := os.MkdirAll(string(r.Home), 0o755)
+	if err == nil {
+		err = probe(string(r.Home))
+	}
+	if err == nil {
+		err = r.checkSpace(campaignSpace)
+	}
+	switch {
+	case isDiskFull(err): // refused here, and waited for once a campaign runs
+		return refuse(ErrDiskFull, "%w", err)
+	case err != nil:
+		return refuse(ErrHome, "the home %s cannot be written: %w; choose another with --home DIR or AUTORESEARCH_HOME", r.Home, err)
+	}
+	return nil
+}
+
+func probe(dir string) error {
+	f, err := os.CreateTemp(dir, ".probe-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString("x")
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// begin starts a campaign from the user's checkout, and records it last.
+func (r *Research) begin(ctx context.Context, s experiment.Settings) (experiment.Campaign, error) {
+	c := experiment.Campaign{Settings: s, StartedAt: r.now().Truncate(time.Second)}
+	t, err := r.checkNames(s)
+	if err != nil {
+		return c, err
+	}
+	c.PriorStdDev = t.PriorStdDev()
+	checkout, err := r.checkout(ctx)
+	if err != nil {
+		return c, err
+	}
+	if c.Base, err = r.base(ctx, checkout, t); err != nil {
+		return c, err
+	}
+	if c.Evaluator, err = r.source(ctx, t, c.Base); err != nil {
+		return c, err
+	}
+	if c.Program, err = r.program(ctx, s.Tag, checkout.Root()); err != nil {
+		return c, err
+	}
+	if c.Data, err = r.makeData(ctx, t, c.Evaluator); err != nil {
+		return c, err
+	}
+	err = putOnceJSON(ctx, r.Store, experiment.CampaignKey(s.Tag, campaignFile), &c)
+	return c, err
+}
+
+func (r *Research) checkout(ctx context.Context) (*repo.Checkout, error) {
+	if r.Checkout == "" {
+		return nil, refuse(ErrRepository, "this worker has no checkout to start a campaign from; start it in a git clone of the target")
+	}
+	checkout, err := r.Repo.Checkout(ctx, r.Checkout)
+	if err != nil {
+		return nil, err
+	}
+	return checkout, checkout.Exclude(ctx, r.Home)
+}
+
+// base checks the checkout for what the target needs, and fetches its commit.
+func (r *Research) base(ctx context.Context, checkout *repo.Checkout, t target.Target) (string, error) {
+	if _, err := checkout.Head(ctx); err != nil {
+		return "", err
+	}
+	dirty, err := checkout.Dirty(ctx, t.Sources())
+	if err != nil {
+		return "", err
+	}
+	if len(dirty) > 0 {
+		return "", refuse(ErrRepository, "uncommitted changes in %s: %s; a campaign starts from a commit: git commit or git stash them", checkout.Root(), someOf(dirty))
+	}
+	commit, err := checkout.ImportHead(ctx)
+	if err != nil {
+		return "", err
+	}
+	if _, err := r.Repo.ReadFiles(ctx, commit, t.Editable()); err != nil {
+		return "", fmt.Errorf("target %s edits %s, which %s does not offer: %w; run in a checkout of the target, or choose another target",
+			t.Name(), strings.Join(t.Editable(), ", "), checkout.Root(), err)
+	}
+	return commit, nil
+}
+
+// someOf lists names, but not hundreds.
+func someOf(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// source puts the source archive of a commit into the artifact store and
+// returns its digest.
+func (r *Research) source(ctx context.Context, t target.Target, commit string) (string, error) {
+	archive, digest, err := r.Repo.Archive(ctx, commit, t.Sources())
+	if err != nil {
+		return "", fmt.Errorf("packing the sources of target %s: %w", t.Name(), err)
+	}
+	_, err = r.Store.PutOnce(ctx, sourceKey(digest), archive)
+	return digest, err
+}
+
+// provide makes sure that this host has what the experiments of a campaign
+// need, also after its cache or its repository was deleted.
+func (r *Research) provide(ctx context.Context, t target.Target, c experiment.Campaign) error {
+	if !r.Repo.Has(ctx, c.Base) {
+		checkout, err := r.checkout(ctx)
+		if err != nil {
+			return err
+		}
+		if err := checkout.Import(ctx, c.Base); err != nil {
+			return fmt.Errorf("campaign %s starts from a commit that %s no longer has: %w", c.Tag(), r.Home.Repo(), err)
+		}
+	}
+	if _, err := r.evaluator(ctx, t, c.Evaluator); err != nil {
+		return err
+	}
+	_, err := fetchData(ctx, r.Home, r.Store, c.Data)
+	return err
+}
+
+// evaluator builds the trusted program of a campaign. Its base not building is
+// no candidate's failure.
+func (r *Research) evaluator(ctx context.Context, t target.Target, digest string) (string, error) {
+	program, failure, err := build(ctx, r.Home, r.Store, t, digest, target.Evaluator)
+	if failure != nil {
+		if noSpace(failure.Message) {
+			return "", errDiskFull("building the evaluator")
+		}
+		return "", refuse(ErrTarget, "the evaluator of target %s does not build: %s; the log is %s", t.Name(), failure.Message, buildLog(r.Home, digest, target.Evaluator))
+	}
+	return program, err
+}
+
+// makeData prepares the target's data set and pins a copy of it: what it is
+// made from (the Go installation) may change while the campaign runs.
+func (r *Research) makeData(ctx context.Context, t target.Target, evaluatorDigest string) (string, error) {
+	evaluator, err := r.evaluator(ctx, t, evaluatorDigest)
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Dir(r.Home.Data("x"))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("making the data directory: %w", err)
+	}
+	log, err := os.Create(filepath.Join(dir, ".data.log"))
+	if err != nil {
+		return "", fmt.Errorf("opening the log of the data set: %w", err)
+	}
+	defer log.Close()
+	fingerprint, err := t.Data(ctx, evaluator, dir, log)
+	if err != nil {
+		return "", fmt.Errorf("preparing the data of target %s: %w", t.Name(), err)
+	}
+	return fingerprint, pinData(ctx, r.Home, r.Store, fingerprint)
+}

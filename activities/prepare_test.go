@@ -1,0 +1,200 @@
+package activities
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+func TestPrepare(t *testing.T) {
+	dir := newCheckout(t)
+	r := newResearch(t, dir, setLR("0.02"))
+	got := must(t, r, r.Prepare, PrepareInput{testSettings()})
+	c := got.Campaign
+	if c.Base != git(t, dir, "rev-parse", "HEAD") || c.PriorStdDev != 0.01 || !c.StartedAt.Equal(testClock) || got.Ledger.Next != 0 {
+		t.Errorf("campaign is %+v, ledger %+v", c, got.Ledger)
+	}
+	if text, err := r.programText(t.Context(), "mar5", c.Program); err != nil || text != "Lower val_bpb.\n" {
+		t.Errorf("program.md is %q, %v", text, err)
+	}
+	for _, path := range []string{r.Home.Data(c.Data) + "/train/train.bin", r.Home.Build(c.Evaluator) + "/evaluator/evaluator", r.Home.Artifacts() + "/data/" + c.Data + "/val/val.bin"} {
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("Prepare left no %v", err)
+		}
+	}
+	if status := git(t, dir, "status", "--porcelain"); status != "" {
+		t.Errorf("the checkout is touched: %s", status)
+	}
+	// Again, also after the checkout went on, became dirty, and the clock moved.
+	r.Now = func() time.Time { return testClock.Add(time.Hour) }
+	writeFile(t, filepath.Join(dir, "noop/train.go"), "package other\n")
+	again := must(t, r, r.Prepare, PrepareInput{experiment.Settings{Tag: "mar5", Limits: experiment.Limits{Experiments: 9}}})
+	c.Settings.Limits = experiment.Limits{Experiments: 9}
+	if asJSON(t, again.Campaign) != asJSON(t, c) {
+		t.Errorf("the second Prepare gave\n%s, the first\n%s", asJSON(t, again.Campaign), asJSON(t, c))
+	}
+}
+
+func TestPrepareContinues(t *testing.T) {
+	dir := newCheckout(t)
+	r := newResearch(t, dir, setLR("0.02"))
+	c := prepared(t, r)
+	baseline(t, r, c)
+	// Everything that can be made again is lost; so is the table.
+	for _, path := range []string{r.Home.Cache(), r.Home.Repo(), filepath.Dir(r.Home.Results("mar5"))} {
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r = newResearch(t, dir, setLR("0.02"))
+	got := must(t, r, r.Prepare, PrepareInput{testSettings()})
+	if got.Ledger.Next != 1 || got.Ledger.Incumbent == nil || got.Ledger.Incumbent.Commit != c.Base || len(got.Ledger.Recent) != 1 {
+		t.Errorf("ledger is %s", asJSON(t, got.Ledger))
+	}
+	if _, err := os.Stat(r.Home.Results("mar5")); err != nil {
+		t.Error(err)
+	}
+	if res := proposed(t, r, c, 1, 0); res.Failure != nil {
+		t.Errorf("the next experiment fails: %v", res.Failure)
+	}
+}
+
+func TestPrepareRefusesBadInput(t *testing.T) {
+	with := func(change func(*experiment.Settings)) experiment.Settings {
+		s := testSettings()
+		change(&s)
+		return s
+	}
+	for what, c := range map[string]struct {
+		harm     func(t *testing.T, dir string)
+		settings experiment.Settings
+		kind     string
+		words    []string
+	}{
+		"empty tag":        {settings: experiment.Settings{Target: "noop"}, kind: ErrInvalidSettings, words: []string{"tag"}},
+		"tag with dots":    {settings: with(func(s *experiment.Settings) { s.Tag = ".." }), kind: ErrInvalidSettings, words: []string{"tag"}},
+		"tag with space":   {settings: with(func(s *experiment.Settings) { s.Tag = "a b" }), kind: ErrInvalidSettings, words: []string{"tag", `"a b"`}},
+		"negative budget":  {settings: with(func(s *experiment.Settings) { s.Budget = -1 }), kind: ErrInvalidSettings, words: []string{"budget"}},
+		"unknown target":   {settings: with(func(s *experiment.Settings) { s.Target = "nope" }), kind: ErrInvalidSettings, words: []string{"target", "nope"}},
+		"unknown proposer": {settings: with(func(s *experiment.Settings) { s.Proposer = "nope" }), kind: ErrInvalidSettings, words: []string{"proposer", "nope"}},
+		"unknown policy":   {settings: with(func(s *experiment.Settings) { s.Policy = "nope/1" }), kind: ErrInvalidSettings, words: []string{"policy", "nope/1"}},
+		"no repository": {harm: func(t *testing.T, dir string) {
+			if err := os.RemoveAll(filepath.Join(dir, ".git")); err != nil {
+				t.Fatal(err)
+			}
+		}, kind: ErrRepository, words: []string{"not a git repository", "git init"}},
+		"no commit": {harm: func(t *testing.T, dir string) {
+			git(t, dir, "update-ref", "-d", "HEAD")
+		}, kind: ErrRepository, words: []string{"git commit"}},
+		"uncommitted change": {harm: func(t *testing.T, dir string) {
+			writeFile(t, filepath.Join(dir, "noop/train.go"), "package other\n")
+		}, kind: ErrRepository, words: []string{"uncommitted", "noop/train.go", "git stash"}},
+		"no edited file": {harm: func(t *testing.T, dir string) {
+			git(t, dir, "mv", "noop/train.go", "noop/other.go")
+			git(t, dir, "commit", "-qm", "moved")
+		}, kind: ErrMissingFile, words: []string{"noop/train.go", "target noop"}},
+		"linked edited file": {harm: func(t *testing.T, dir string) {
+			git(t, dir, "mv", "noop/train.go", "noop/other.go")
+			if err := os.Symlink("other.go", filepath.Join(dir, "noop/train.go")); err != nil {
+				t.Fatal(err)
+			}
+			git(t, dir, "add", "-A")
+			git(t, dir, "commit", "-qm", "linked")
+		}, kind: ErrMissingFile, words: []string{"noop/train.go", "symbolic link"}},
+		"base that does not build": {harm: func(t *testing.T, dir string) {
+			writeFile(t, filepath.Join(dir, "noop/train.go"), "package noop\n")
+			git(t, dir, "commit", "-qam", "broken")
+		}, kind: ErrTarget, words: []string{"evaluator", "noop"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir := newCheckout(t)
+			r := newResearch(t, dir, setLR("0.02"))
+			if c.settings.Target == "" {
+				c.settings = testSettings()
+			}
+			if c.harm != nil {
+				c.harm(t, dir)
+			}
+			_, err := do(t, r, r.Prepare, PrepareInput{c.settings})
+			wantRefusal(t, err, c.kind, false, c.words...)
+			if keys, err := r.Store.List(t.Context(), "mar5/campaign"); err != nil || len(keys) > 0 {
+				t.Errorf("a refused campaign is recorded: %q, %v", keys, err)
+			}
+		})
+	}
+}
+
+func TestPrepareConflict(t *testing.T) {
+	r := newResearch(t, newCheckout(t), setLR("0.02"))
+	prepared(t, r)
+	s := testSettings()
+	s.Budget = experiment.Duration(5 * time.Second)
+	_, err := do(t, r, r.Prepare, PrepareInput{s})
+	wantRefusal(t, err, ErrSettingsConflict, false, "campaign mar5 exists with other settings", "budget is 2s there, not 5s", "another tag")
+}
+
+func TestPrepareInABadHome(t *testing.T) {
+	dir := newCheckout(t)
+	r := newResearch(t, dir, setLR("0.02"))
+	r.free = func(string) (uint64, error) { return 100 << 20, nil }
+	_, err := do(t, r, r.Prepare, PrepareInput{testSettings()})
+	wantRefusal(t, err, ErrDiskFull, false, "100 MiB", string(r.Home), "free some disk space")
+
+	r.free = nil
+	file := filepath.Join(dir, "file")
+	writeFile(t, file, "")
+	for _, home := range []string{file, file + "/below", "/proc/autoresearch"} {
+		r.Home = experiment.Home(home)
+		_, err := do(t, r, r.Prepare, PrepareInput{testSettings()})
+		wantRefusal(t, err, ErrHome, false, home, "--home")
+	}
+}
+
+func TestOpenResearchInABadHome(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	writeFile(t, file, "")
+	if _, err := OpenResearch(t.Context(), experiment.Home(file), ""); err == nil || !strings.Contains(err.Error(), "--home") {
+		t.Errorf("OpenResearch = %v", err)
+	}
+}
+
+func TestDamagedLedgerStopsPrepare(t *testing.T) {
+	dir := newCheckout(t)
+	r := newResearch(t, dir, setLR("0.02"))
+	c := prepared(t, r)
+	baseline(t, r, c)
+	writeFile(t, filepath.Join(r.Home.Artifacts(), "mar5/0002/result.json"), "{}")
+	_, err := do(t, newResearch(t, dir, nil), newResearch(t, dir, nil).Prepare, PrepareInput{testSettings()})
+	wantRefusal(t, err, ErrLedger, false, "mar5/0001/result.json")
+}
+
+func TestFetchData(t *testing.T) {
+	r := newResearch(t, newCheckout(t), setLR("0.02"))
+	c := prepared(t, r)
+	want, err := os.ReadFile(r.Home.Data(c.Data) + "/val/val.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := experiment.Home(t.TempDir()) // another host
+	dir, err := fetchData(t.Context(), other, r.Store, c.Data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(dir, "val/val.bin")); err != nil || string(got) != string(want) {
+		t.Errorf("fetched %q, %v", got, err)
+	}
+	writeFile(t, filepath.Join(r.Home.Artifacts(), "data", c.Data, "val/val.bin"), "damaged")
+	if _, err := fetchData(t.Context(), experiment.Home(t.TempDir()), r.Store, c.Data); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("a damaged data set was taken: %v", err)
+	}
+	for _, bad := range []string{"", "..", "a/b", "unknown"} {
+		if _, err := fetchData(t.Context(), other, r.Store, bad); err == nil {
+			t.Errorf("data set %q was found", bad)
+		}
+	}
+}
