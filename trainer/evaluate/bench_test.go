@@ -9,16 +9,14 @@ import (
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
 
-// BenchmarkScore measures a model of the default size on a quarter of the
-// validation text and reports what the whole evaluation costs in units of the
-// forward pass: loading, the softmax and the sum are to stay below 0.2.
-func BenchmarkScore(b *testing.B) {
+// defaultModel traces a model of the default size, with random weights.
+func defaultModel(b *testing.B) *tensor.Graph {
 	const B, T, C = 8, 256, 128
 	d, err := tensor.Open(tensor.Config{Threads: 2})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer d.Close()
+	b.Cleanup(d.Close)
 	rng := rand.New(rand.NewPCG(1, 1))
 	param := func(name string, shape ...int) *tensor.Tensor {
 		p := d.Param(name, shape...)
@@ -40,7 +38,14 @@ func BenchmarkScore(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	dir := b.TempDir()
+	return g
+}
+
+// BenchmarkScore scores a quarter of the validation text and reports what the
+// whole evaluation costs in units of the forward pass: loading, the softmax
+// and the sum are to stay below 0.2.
+func BenchmarkScore(b *testing.B) {
+	g, dir := defaultModel(b), b.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "val.bin"), text(1<<16+1), 0o644); err != nil {
 		b.Fatal(err)
 	}
@@ -55,4 +60,29 @@ func BenchmarkScore(b *testing.B) {
 		forward += s.ForwardSeconds
 	}
 	b.ReportMetric(total/forward, "total/forward")
+}
+
+// BenchmarkProve proves the same model causal and reports the cost in runs of
+// the graph on clean tokens; it takes about B + T/B of them.
+func BenchmarkProve(b *testing.B) {
+	m, err := loadModel(saveGraph(b, defaultModel(b)), "", 2)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer m.close()
+	ids := m.sample(text(1 << 16))
+	if _, err := m.forward(ids); err != nil {
+		b.Fatal(err)
+	}
+	m.seconds = 0
+	if _, err := m.forward(ids); err != nil {
+		b.Fatal(err)
+	}
+	clean := m.seconds.Seconds()
+	for b.Loop() {
+		if err := proveCausal(m, ids); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(b.Elapsed().Seconds()/float64(b.N)/clean, "clean-runs")
 }

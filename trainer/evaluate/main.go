@@ -52,7 +52,6 @@ const (
 	reasonNotCausal     = "not-causal"
 	reasonNotExportable = "not-exportable" // not a model that we can run
 	reasonNaN           = "nan"
-	reasonOOM           = "oom"
 )
 
 // fault is what is wrong with a model.

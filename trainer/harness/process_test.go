@@ -372,6 +372,10 @@ func TestBadCommandLine(t *testing.T) {
 	}
 	r := start(t, "plain", t.TempDir(), t.TempDir(), "--steps", "3").wait(ExitError)
 	wantFailure(t, r, ReasonError, "train.bin")
+	r = start(t, "plain", filepath.Join(data, "train.bin"), data, "--steps", "3").wait(ExitError)
+	if said := r.errOut.String(); !strings.Contains(said, "not a directory") || strings.Contains(said, "goroutine") {
+		t.Errorf("a file as run directory: %s", said)
+	}
 }
 
 // A budget is CPU time from exec on: what runs before main is paid for.

@@ -215,9 +215,13 @@ func (r *Run) begin() error {
 	return nil
 }
 
-// must ends the run on an error; Main turns the panic into a failure.
+// must ends the run on an error; Main recovers the panic.
 func (r *Run) must(err error) {
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, errStopped):
 		panic(err)
+	default:
+		panic(asFailure(err))
 	}
 }
