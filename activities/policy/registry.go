@@ -1,0 +1,64 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// policies lists every policy that a campaign may name. Old versions stay: a
+// campaign keeps the one it started with.
+var policies = []Policy{Threshold{}}
+
+// Names lists the known policies.
+func Names() []string {
+	var names []string
+	for _, p := range policies {
+		names = append(names, p.Name())
+	}
+	return names
+}
+
+// ByName finds a policy; the error lists those there are.
+func ByName(name string) (Policy, error) {
+	for _, p := range policies {
+		if p.Name() == name {
+			return p, nil
+		}
+	}
+	return nil, fmt.Errorf("policy %q is unknown: there is %s", name, strings.Join(Names(), ", "))
+}
+
+// Replay decides the experiments of a past campaign again, in order, from their
+// measurements alone. Under another policy the incumbents differ from those
+// that the candidates were made from, so a replay says what a policy would have
+// claimed, not which candidates would then have been proposed. It stops after a
+// baseline that crashes.
+func Replay(p Policy, priorStdDev float64, results []experiment.Result) []Decision {
+	var out []Decision
+	var incumbent *experiment.Incumbent
+	var noise experiment.Noise
+	for _, r := range results {
+		d := p.Decide(Input{
+			Experiment: r.Experiment, Commit: r.Commit, Title: r.Title, SyntaxTokens: r.SyntaxTokens,
+			PriorStdDev: priorStdDev, Failure: failureOf(r), Measurements: r.Measurements,
+			Incumbent: incumbent, Noise: noise,
+		})
+		out = append(out, d)
+		if incumbent == nil && d.Verdict != experiment.Keep {
+			break
+		}
+		incumbent, noise = &d.Incumbent, d.Noise
+	}
+	return out
+}
+
+// failureOf restores the failure of an experiment that got no candidate: its
+// result has no runs, and its reason and message are the failure's.
+func failureOf(r experiment.Result) *experiment.Failure {
+	if len(r.Measurements) > 0 {
+		return nil
+	}
+	return &experiment.Failure{Reason: r.Reason, Message: r.Message}
+}
