@@ -95,6 +95,11 @@ func TestErrors(t *testing.T) {
 		`name "a" is taken`:      func() { d.Param("a", 1) },
 		"bad shape":              func() { d.Param("c", 0) },
 		"cannot reshape":         func() { a.Reshape(4, -1) },
+		"one use only": func() {
+			loss := a.Scale(1).CrossEntropy(d.Ints([]int32{1, 2}, 2), 0)
+			loss.Backward()
+			loss.Scale(2).Backward()
+		},
 		"want a scalar loss":     func() { a.Scale(1).Backward() },
 		"does not depend on any": func() { d.Floats([]float32{1}, 1).Backward() },
 		"holds ids":              func() { d.Ints([]int32{1}, 1).Neg() },

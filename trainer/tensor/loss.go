@@ -45,15 +45,20 @@ var opCrossEntropy = register(Op{
 		c.out.data[0] = float32(sum / float64(len(ids)))
 	},
 	Backward: func(c *call) {
-		dx, fresh := c.dinFresh(0)
-		g, s, k := c.dout[0], c.saved, c.dev.kern
-		c.dev.pool.run(len(dx), elemGrain, func(_, lo, hi int) {
-			if fresh {
-				k.Scale(dx[lo:hi], s[lo:hi], g)
-			} else {
-				k.Axpy(dx[lo:hi], g, s[lo:hi])
-			}
-		})
+		g, s, k, x := c.dout[0], c.saved, c.dev.kern, c.in[0]
+		if s == nil {
+			fail("cross_entropy", "Backward went through it before; it keeps its gradient for one use only")
+		}
+		if x.grad != nil || x.kind != kindStep {
+			dx := c.din(0)
+			c.dev.pool.run(len(dx), elemGrain, func(_, lo, hi int) { k.Axpy(dx[lo:hi], g, s[lo:hi]) })
+			return
+		}
+		// The usual case hands over the largest buffer of the step as it is.
+		if g != 1 {
+			c.dev.pool.run(len(s), elemGrain, func(_, lo, hi int) { k.Scale(s[lo:hi], s[lo:hi], g) })
+		}
+		x.grad, c.saved = s, nil
 	},
 	TrainingOnly: "the evaluator computes the loss itself; export the logits",
 })

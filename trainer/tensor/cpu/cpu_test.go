@@ -1,9 +1,13 @@
 package cpu
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -172,6 +176,24 @@ func TestVectors(t *testing.T) {
 func TestGetUnknown(t *testing.T) {
 	if _, err := Get("mmx"); err == nil {
 		t.Error("Get accepted an unknown set")
+	}
+}
+
+// TestGenerated fails when the assembly is not what the generator writes.
+func TestGenerated(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"run", "gen/main.go", "gen/gemm.go", "gen/vec.go", "gen/bits.go", dir}
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("go %v: %v\n%s", args, err, out)
+	}
+	for _, name := range []string{"kernels_amd64.s", "kernels_amd64.go"} {
+		want, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is stale (%v): run go generate ./trainer/tensor/cpu", name, err)
+		}
 	}
 }
 

@@ -42,6 +42,11 @@ func packAVX(d []float32, r int, src Mat, have, k int) {
 	switch {
 	case src.RS == 1 && have == r && r%8 == 0:
 		packRowsAVX(&d[0], 4*r, &src.Data[0], 4*src.CS, k, r)
+	case src.RS == 1 && have == r && r == 6 && k > 1:
+		// Eight floats at a time: the two too many are overwritten by the next
+		// row, and the last row goes alone.
+		packRowsAVX(&d[0], 4*r, &src.Data[0], 4*src.CS, k-1, 8)
+		copy(d[(k-1)*r:k*r], src.Data[(k-1)*src.CS:])
 	case src.CS == 1 && have >= 4:
 		packColumns(d, r, src, have, k)
 	default:

@@ -1,7 +1,8 @@
 //go:build ignore
 
 // Gen writes kernels_amd64.s and kernels_amd64.go: the same kernels for
-// AVX-512 and AVX2 from one description. Run it by go generate.
+// AVX-512 and AVX2 from one description. Run it by go generate; an argument
+// names another folder to write to.
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"go/format"
 	"log"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -44,6 +46,9 @@ func main() {
 }
 
 func write(name string, b []byte) {
+	if len(os.Args) > 1 {
+		name = filepath.Join(os.Args[1], name)
+	}
 	if err := os.WriteFile(name, b, 0o644); err != nil {
 		log.Fatal(err)
 	}
