@@ -189,7 +189,7 @@ func (d *Device) gradient(dst []float32, which int, c *call, f func(g, dy, y []f
 		per := rows / first
 		d.pool.run(first, max(1, elemGrain/(per*inner)), func(w, lo, hi int) { body(w, lo*per, hi*per, 0, inner) })
 	case l.innerStride(which) == 1:
-		d.pool.run(inner, max(16, elemGrain/rows), func(w, lo, hi int) { body(w, 0, rows, lo, hi) })
+		d.pool.run(inner, max(colGrain, elemGrain/rows), func(w, lo, hi int) { body(w, 0, rows, lo, hi) })
 	default:
 		body(0, 0, rows, 0, inner)
 	}

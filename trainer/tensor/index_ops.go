@@ -81,7 +81,7 @@ var opEmbed = register(Op{
 		}
 		n := c.in[0].shape[1]
 		// Rows repeat, so threads own column ranges.
-		c.dev.pool.run(n, max(16, elemGrain/len(ids)), func(_, lo, hi int) {
+		c.dev.pool.run(n, max(colGrain, elemGrain/len(ids)), func(_, lo, hi int) {
 			for i, id := range ids {
 				if id >= 0 {
 					row := dt[int(id)*n+lo : int(id)*n+hi]

@@ -56,7 +56,7 @@ func transposed(v []float32, c int) cpu.Mat { return cpu.Mat{Data: v, RS: 1, CS:
 // gemm is C[m,n] = (C +) A[m,k] B[k,n] on all threads. The sum over k runs in
 // one order whatever the split, so bits do not depend on threads.
 func (d *Device) gemm(m, n, k int, a, b cpu.Mat, c []float32, acc bool) {
-	parts := min(d.pool.n, 1+m*n*k>>20) // a million multiply-adds: some 10 us
+	parts := min(d.pool.n, 1+m*n*k/gemmGrain)
 	mr, nr := d.kern.Tile()
 	if parts <= 1 {
 		d.kern.Gemm(d.work[0], m, n, k, a, b, c, n, acc)

@@ -199,7 +199,7 @@ var opCausalConv = register(Op{
 		if dw := c.din(1); dw != nil {
 			s := c.in[0].shape
 			ch := s[2]
-			c.dev.pool.run(ch, max(16, elemGrain/(s[0]*s[1])), func(_, lo, hi int) {
+			c.dev.pool.run(ch, max(colGrain, elemGrain/(s[0]*s[1])), func(_, lo, hi int) {
 				for b := range s[0] {
 					c.taps(b, 0, s[1], func(o, i, k int) {
 						c.dev.kern.MulAdd(dw[k+lo:k+hi], dy[o+lo:o+hi], x[i+lo:i+hi])

@@ -213,5 +213,10 @@ func floats(in []Spec) error {
 	return nil
 }
 
-// elemGrain is the least number of elements worth a thread.
-const elemGrain = 16384
+// Least amounts of work worth a thread. Tests lower them to send small tensors
+// through the parallel paths.
+var (
+	elemGrain = 16384   // elements
+	colGrain  = 16      // columns, where threads own column ranges
+	gemmGrain = 1 << 20 // multiply-adds of a matrix product: some 10 us
+)

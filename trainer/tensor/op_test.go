@@ -103,6 +103,38 @@ func TestGradients(t *testing.T) {
 	})
 }
 
+// TestThreadsAgree sends every operation through its parallel paths, forward
+// and backward, and wants the bits of one thread.
+func TestThreadsAgree(t *testing.T) {
+	defer func(e, c, g int) { elemGrain, colGrain, gemmGrain = e, c, g }(elemGrain, colGrain, gemmGrain)
+	elemGrain, colGrain, gemmGrain = 1, 1, 1
+	eachOpCase(t, func(*Op) bool { return false }, func(t *testing.T, oc opCase) {
+		var want [][]float32
+		for _, threads := range []int{1, 2, 3, 5} {
+			d := openTest(t, Config{Threads: threads})
+			in := oc.inputs(d, rand.New(rand.NewPCG(1, 1)))
+			out := oc.f(in)
+			got := [][]float32{out.data}
+			if out.made != nil {
+				out.Mul(out).Reshape(-1).Sum(0).Backward()
+				for _, p := range in {
+					got = append(got, p.grad)
+				}
+			}
+			if want == nil {
+				want = got
+			}
+			for k := range got {
+				for i, v := range got[k] {
+					if math.Float32bits(v) != math.Float32bits(want[k][i]) {
+						t.Fatalf("%d threads: array %d element %d is %v, one thread says %v", threads, k, i, v, want[k][i])
+					}
+				}
+			}
+		}
+	})
+}
+
 // unravel turns a flat position into indices.
 func unravel(i int, shape []int) []int {
 	l := make([]int, len(shape))
