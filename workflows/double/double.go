@@ -1,0 +1,260 @@
+// Package double stands in for the activities: the same names, inputs and
+// results, but no git, no files and no training. The workflows' tests, the
+// recorder of histories and the loop benchmark run on it.
+//
+// One [Double] is the world of one campaign: it remembers decisions as the
+// ledger does, so retries, restarts and repeated starts of a campaign are
+// answered as the real activities answer them. Its fields change what happens;
+// the zero value is a campaign in which nothing goes wrong. It never fails on
+// its own.
+package double
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/autoresearch-go/autoresearch/activities"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// Double implements the methods of activities.Research and activities.Train.
+type Double struct {
+	// The hooks are called without a lock, possibly at once. Nil is the default.
+	OnPrepare    func(activities.PrepareInput) error
+	OnPropose    func(activities.ProposeInput) error
+	OnApply      func(activities.ApplyInput) *experiment.Failure
+	OnTrain      func(context.Context, activities.TrainInput) (*experiment.Failure, error)
+	OnEvaluate   func(activities.EvaluateInput) (*experiment.Failure, error)
+	OnDecide     func(activities.DecideInput) error
+	OnSetProgram func(activities.SetProgramInput) error
+
+	// Score is the val_bpb of a run; default: it falls by 0.01 with each experiment.
+	Score func(n, run int) float64
+	// Slot is the task queue that Train names for Evaluate; default train-cpu.
+	Slot string
+	// Start is the campaign's time of start.
+	Start time.Time
+
+	mu      sync.Mutex
+	calls   []string // "propose 7/0"
+	hints   []string // of all proposals
+	results []activities.DecideResult
+}
+
+// Register makes d's activities known to a worker or a test environment.
+func Register(w interface {
+	RegisterActivityWithOptions(any, activity.RegisterOptions)
+}, d *Double) {
+	w.RegisterActivityWithOptions(d, activity.RegisterOptions{SkipInvalidStructFunctions: true}) // the others are for tests
+}
+
+// Calls lists what was called, in order: "train 0/2".
+func (d *Double) Calls() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.calls...)
+}
+
+// Hints lists the hints that proposals were given, in order.
+func (d *Double) Hints() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string(nil), d.hints...)
+}
+
+// Decided is the ledger.
+func (d *Double) Decided() []activities.DecideResult {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]activities.DecideResult(nil), d.results...)
+}
+
+func (d *Double) note(step string, n, k int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls = append(d.calls, fmt.Sprintf("%s %d/%d", step, n, k))
+}
+
+// Prepare answers with the campaign and what the ledger holds.
+func (d *Double) Prepare(_ context.Context, in activities.PrepareInput) (activities.PrepareResult, error) {
+	d.note("prepare", 0, 0)
+	if d.OnPrepare != nil {
+		if err := d.OnPrepare(in); err != nil {
+			return activities.PrepareResult{}, err
+		}
+	}
+	return activities.PrepareResult{
+		Campaign: experiment.Campaign{
+			Settings: in.Settings, Base: Digest("base")[:40], Data: Digest("data"), Program: Digest("program"),
+			Evaluator: Digest("evaluator"), PriorStdDev: 0.02, StartedAt: d.Start,
+		},
+		Ledger: d.ledger(),
+	}, nil
+}
+
+func (d *Double) ledger() activities.LedgerState {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var l activities.LedgerState
+	for _, r := range d.results {
+		l.Next = r.Brief.Experiment + 1
+		l.Noise = r.Noise
+		if r.Incumbent.Commit != "" {
+			incumbent := r.Incumbent
+			l.Incumbent = &incumbent
+		}
+		if r.Brief.Experiment == 0 {
+			l.Baseline = l.Incumbent
+		} else {
+			l.Tally.Add(r.Brief.Verdict)
+		}
+		l.Recent = append(l.Recent, r.Brief)
+	}
+	l.Recent = l.Recent[max(0, len(l.Recent)-10):]
+	return l
+}
+
+// Propose names a change after its number and round.
+func (d *Double) Propose(_ context.Context, in activities.ProposeInput) (activities.ProposeResult, error) {
+	d.note("propose", in.Number, in.Round)
+	d.mu.Lock()
+	d.hints = append(d.hints, in.Hints...)
+	d.mu.Unlock()
+	if d.OnPropose != nil {
+		if err := d.OnPropose(in); err != nil {
+			return activities.ProposeResult{}, err
+		}
+	}
+	return activities.ProposeResult{Title: fmt.Sprintf("raise MatrixLR from 0.02 to %.4f", 0.02+float64(in.Number)/1000), Proposer: "double"}, nil
+}
+
+// Apply makes a commit out of the number and round.
+func (d *Double) Apply(_ context.Context, in activities.ApplyInput) (activities.ApplyResult, error) {
+	d.note("apply", in.Number, in.Round)
+	if d.OnApply != nil {
+		if f := d.OnApply(in); f != nil {
+			return activities.ApplyResult{Failure: f}, nil
+		}
+	}
+	return activities.ApplyResult{
+		Commit: Digest("commit", in.Number, in.Round)[:40], Source: Digest("source", in.Number, in.Round),
+		GraphDigest: Digest("graph", in.Number), SyntaxTokens: 4000, Seconds: 2.5,
+	}, nil
+}
+
+// Train trains nothing.
+func (d *Double) Train(ctx context.Context, in activities.TrainInput) (activities.TrainResult, error) {
+	d.note("train", in.Number, in.Run)
+	m := experiment.Measurement{
+		Seed: in.Seed, ChargedSeconds: 60.02, WallSeconds: 61.4, Tokens: 4_915_200, Steps: 1200,
+		Parameters: 1_234_567, PeakBytes: 345_678_901, Attempts: 1,
+	}
+	if d.OnTrain != nil {
+		failure, err := d.OnTrain(ctx, in)
+		if err != nil {
+			return activities.TrainResult{}, err
+		}
+		m.Failure = failure
+	}
+	slot := d.Slot
+	if slot == "" {
+		slot = "train-cpu"
+	}
+	return activities.TrainResult{Measurement: m, Slot: slot, Model: Digest("model", in.Number, in.Run)}, nil
+}
+
+// Evaluate scores by Score.
+func (d *Double) Evaluate(_ context.Context, in activities.EvaluateInput) (activities.EvaluateResult, error) {
+	d.note("evaluate", in.Number, in.Run)
+	m := in.Measurement
+	m.EvalSeconds, m.GraphDigest = 3.1, in.GraphDigest
+	if d.OnEvaluate != nil {
+		failure, err := d.OnEvaluate(in)
+		if err != nil {
+			return activities.EvaluateResult{}, err
+		}
+		m.Failure = failure
+	}
+	if m.ValBpb = 3.5 - 0.01*float64(in.Number); d.Score != nil {
+		m.ValBpb = d.Score(in.Number, in.Run)
+	}
+	return activities.EvaluateResult{Measurement: m}, nil
+}
+
+// Decide keeps what is better than the incumbent. The first answer for a number
+// stands, as in the ledger.
+func (d *Double) Decide(_ context.Context, in activities.DecideInput) (activities.DecideResult, error) {
+	d.note("decide", in.Number, 0)
+	if d.OnDecide != nil {
+		if err := d.OnDecide(in); err != nil {
+			return activities.DecideResult{}, err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range d.results {
+		if r.Brief.Experiment == in.Number {
+			return r, nil
+		}
+	}
+	r := decide(in)
+	d.results = append(d.results, r)
+	return r, nil
+}
+
+func decide(in activities.DecideInput) activities.DecideResult {
+	r := activities.DecideResult{
+		Brief: experiment.Brief{Experiment: in.Number, Title: in.Title, Commit: in.Commit},
+		Noise: experiment.Noise{StdDev: 0.012345678, DoF: 6},
+	}
+	if in.Incumbent != nil {
+		r.Incumbent = *in.Incumbent
+	}
+	failure, score := in.Failure, 0.0
+	for _, m := range in.Measurements {
+		score += m.ValBpb / float64(len(in.Measurements))
+		if m.Failure != nil {
+			failure = m.Failure
+		}
+	}
+	switch {
+	case failure != nil:
+		r.Brief.Verdict, r.Brief.Reason = experiment.Crash, failure.Reason
+		return r
+	case in.Incumbent == nil:
+		r.Brief.Verdict, r.Brief.Reason = experiment.Keep, experiment.Baseline
+	case score < in.Incumbent.ValBpb:
+		r.Brief.Verdict, r.Brief.Reason = experiment.Keep, experiment.Improved
+	default:
+		r.Brief.Verdict, r.Brief.Reason = experiment.Discard, experiment.Worse
+	}
+	r.Brief.ValBpb = &score
+	if r.Brief.Verdict == experiment.Keep {
+		r.Incumbent = experiment.Incumbent{
+			Experiment: in.Number, Commit: in.Commit, ValBpb: score, Runs: len(in.Measurements),
+			SyntaxTokens: in.SyntaxTokens, Title: in.Title,
+		}
+	}
+	return r
+}
+
+// SetProgram gives the digest of the text.
+func (d *Double) SetProgram(_ context.Context, in activities.SetProgramInput) (activities.SetProgramResult, error) {
+	d.note("set_program", 0, 0)
+	if d.OnSetProgram != nil {
+		if err := d.OnSetProgram(in); err != nil {
+			return activities.SetProgramResult{}, err
+		}
+	}
+	return activities.SetProgramResult{Program: Digest(in.Text)}, nil
+}
+
+// Digest is a stand-in for any digest, of its real length.
+func Digest(parts ...any) string {
+	return fmt.Sprintf("%x", sha256.Sum256([]byte(fmt.Sprint(parts...))))
+}

@@ -1,0 +1,150 @@
+package workflows
+
+import (
+	"fmt"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/autoresearch-go/autoresearch/activities"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// Every timeout and retry policy, each with its reason. Two things hold for all:
+//
+//   - There is no ScheduleToClose timeout. A machine that is off, a worker that
+//     is not started and a server that is down are waited for, however long.
+//   - A cancelled activity is waited for, so that a workflow which has ended has
+//     no trainer left running behind it.
+
+// The task queues that every installation has. A slot has one more, named in
+// the TrainResult of what it trained.
+const (
+	ResearchQueue = "research"  // workflows, and what owns the repository and the ledger
+	TrainQueue    = "train-cpu" // training and evaluation on a CPU
+)
+
+// Only the names of their methods are taken: the activities run in workers.
+var (
+	onResearch *activities.Research
+	onTrain    *activities.Train
+)
+
+// heartbeat is when a silent worker counts as dead. Activities beat every one or
+// two seconds, from a ticker; a host that swaps still manages one in 30 seconds.
+// It is the slow way: a worker that comes back fails what its dead predecessor
+// left at once (package workers), so this is for hosts that do not come back.
+const heartbeat = 30 * time.Second
+
+const scheduleToStart = enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START
+
+// forever retries what our machinery fails at until it works: a campaign waits
+// through an outage. Whether an error is worth it, activities/errors.go says.
+func forever() *temporal.RetryPolicy {
+	return &temporal.RetryPolicy{
+		InitialInterval:    time.Second, // a restarted worker or engine is back in about that
+		BackoffCoefficient: 2,
+		MaximumInterval:    time.Minute, // how long a cured cause may go unnoticed
+		MaximumAttempts:    0,           // no limit
+	}
+}
+
+func with(ctx workflow.Context, o workflow.ActivityOptions) workflow.Context {
+	o.RetryPolicy = forever()
+	o.WaitForCancellation = true
+	return workflow.WithActivityOptions(ctx, o)
+}
+
+func prepareOptions(ctx workflow.Context) workflow.Context {
+	return with(ctx, workflow.ActivityOptions{
+		TaskQueue:           ResearchQueue,
+		StartToCloseTimeout: 2 * time.Hour, // may import a large data set
+		HeartbeatTimeout:    heartbeat,
+		Summary:             "prepare: repository, data, evaluator",
+	})
+}
+
+func proposeOptions(ctx workflow.Context, summary string) workflow.Context {
+	return with(ctx, workflow.ActivityOptions{
+		TaskQueue:           ResearchQueue,
+		StartToCloseTimeout: 10 * time.Minute, // a slow model writing a whole file; hpo takes milliseconds
+		HeartbeatTimeout:    heartbeat,
+		Summary:             summary,
+	})
+}
+
+func applyOptions(ctx workflow.Context, summary string) workflow.Context {
+	return with(ctx, workflow.ActivityOptions{
+		TaskQueue:           ResearchQueue,
+		StartToCloseTimeout: 15 * time.Minute, // a cold build and a smoke run on a busy machine; warm it takes seconds
+		HeartbeatTimeout:    heartbeat,
+		Summary:             summary,
+	})
+}
+
+// trainOptions bounds one attempt. The target stops a run at 1.05 budgets of
+// charged time and at 10 of wall time; what is above that is for fetching and a
+// cold build, so this timeout fires only when our own machinery hangs.
+func trainOptions(ctx workflow.Context, budget experiment.Duration, summary string) workflow.Context {
+	return with(ctx, workflow.ActivityOptions{
+		TaskQueue:           TrainQueue,
+		StartToCloseTimeout: 12*budget.Std() + 20*time.Minute,
+		HeartbeatTimeout:    heartbeat,
+		Summary:             summary,
+	})
+}
+
+// evaluateOptions are for one queue: the slot's own, or any slot.
+func evaluateOptions(ctx workflow.Context, queue, summary string) workflow.Context {
+	o := workflow.ActivityOptions{
+		TaskQueue:           queue,
+		StartToCloseTimeout: time.Hour, // a forward pass over the validation split, and before it the rest of a training run that has the slot
+		HeartbeatTimeout:    heartbeat,
+		Summary:             summary,
+	}
+	if queue != TrainQueue {
+		// The model is on that slot's disk, but also in the store: a host that
+		// does not answer in this time is restarting or gone.
+		o.ScheduleToStartTimeout = 30 * time.Second
+	}
+	return with(ctx, o)
+}
+
+func decideOptions(ctx workflow.Context, summary string) workflow.Context {
+	return with(ctx, workflow.ActivityOptions{
+		TaskQueue:           ResearchQueue,
+		StartToCloseTimeout: 2 * time.Minute, // writes a file and some refs; a slow disk is the worst that can be
+		Summary:             summary,
+	})
+}
+
+func setProgramOptions(ctx workflow.Context) workflow.Context {
+	return with(ctx, workflow.ActivityOptions{
+		TaskQueue:           ResearchQueue,
+		StartToCloseTimeout: time.Minute, // writes one small artifact
+		Summary:             "set_program",
+	})
+}
+
+// childOptions has no timeout at all: an experiment may wait for a worker for
+// as long as it takes. An id may be used again because an ended child proves
+// nothing: whether an experiment is decided, only the ledger says.
+func childOptions(ctx workflow.Context, run *running) workflow.Context {
+	summary := fmt.Sprintf("#%d: a change to #%d", run.in.Number, run.in.Parent.Experiment)
+	if run.in.Number == 0 {
+		summary = "#0: baseline"
+	}
+	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
+		WorkflowID:            run.id,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE,
+		ParentClosePolicy:     abandon,
+		WaitForCancellation:   true,
+		StaticSummary:         summary,
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			attrCampaign.ValueSet(run.in.Campaign.Tag()),
+			attrExperimentNo.ValueSet(int64(run.in.Number)),
+		),
+	})
+}

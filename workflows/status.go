@@ -1,0 +1,204 @@
+package workflows
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// The search attributes. The campaign has those of its last decided experiment.
+var (
+	attrCampaign     = temporal.NewSearchAttributeKeyKeyword("Campaign")
+	attrPhase        = temporal.NewSearchAttributeKeyKeyword("Phase")
+	attrExperimentNo = temporal.NewSearchAttributeKeyInt64("ExperimentNo")
+	attrVerdict      = temporal.NewSearchAttributeKeyKeyword("Verdict")
+	attrValBpb       = temporal.NewSearchAttributeKeyFloat64("ValBpb")
+	attrBestValBpb   = temporal.NewSearchAttributeKeyFloat64("BestValBpb")
+)
+
+func (r *research) phase() experiment.Phase {
+	switch {
+	case r.end != "":
+		return r.end
+	case r.StopReason != "":
+		return experiment.Stopping
+	case r.Paused:
+		return experiment.Paused
+	case !r.prepared():
+		return experiment.Preparing
+	case r.Next == 0:
+		return experiment.Measuring
+	}
+	return experiment.Running
+}
+
+func (r *research) best() experiment.Best {
+	b := experiment.Best{Campaign: r.settings.Tag, Phase: r.phase(), Tally: r.Tally}
+	if i := r.Incumbent; i != nil {
+		b.Experiment, b.Commit, b.Title = i.Experiment, i.Commit, i.Title
+		b.ValBpb = &i.ValBpb
+	}
+	return b
+}
+
+func (r *research) status() experiment.Status {
+	s := experiment.Status{
+		Best: r.best(), Limits: r.Limits, Budget: r.settings.Budget, Proposer: r.settings.Proposer,
+		StartedAt: r.StartedAt, Baseline: r.Baseline, Noise: r.Noise, Recent: lastBriefs(r.Recent),
+		Trouble: r.Trouble, StopReason: r.StopReason, Hints: len(r.Hints),
+	}
+	if run := r.running; run != nil {
+		s.Current = &experiment.Current{Experiment: run.in.Number, WorkflowID: run.id, StartedAt: r.started}
+	}
+	return s
+}
+
+// publish shows where the campaign stands to those who only see Temporal. It
+// sets the search attributes that have changed, in one event or none.
+func (r *research) publish(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, r.details(workflow.Now(ctx)))
+	var changes []temporal.SearchAttributeUpdate
+	add := func(name string, value any, update temporal.SearchAttributeUpdate) {
+		if r.published[name] != value {
+			r.published[name] = value
+			changes = append(changes, update)
+		}
+	}
+	add("Campaign", r.settings.Tag, attrCampaign.ValueSet(r.settings.Tag))
+	add("Phase", r.phase(), attrPhase.ValueSet(string(r.phase())))
+	if len(r.Recent) > 0 {
+		n := int64(r.last.Experiment)
+		add("ExperimentNo", n, attrExperimentNo.ValueSet(n))
+		add("Verdict", r.last.Verdict, attrVerdict.ValueSet(string(r.last.Verdict)))
+		if v := r.last.ValBpb; v != nil {
+			add("ValBpb", *v, attrValBpb.ValueSet(*v))
+		}
+	}
+	if i := r.Incumbent; i != nil {
+		add("BestValBpb", i.ValBpb, attrBestValBpb.ValueSet(i.ValBpb))
+	}
+	if len(changes) > 0 {
+		upsert(ctx, changes...)
+	}
+}
+
+// upsert sets search attributes. It fails only for a key that is no attribute
+// at all, which the tests would see; the campaign itself does not need them.
+func upsert(ctx workflow.Context, changes ...temporal.SearchAttributeUpdate) {
+	if err := workflow.UpsertTypedSearchAttributes(ctx, changes...); err != nil {
+		workflow.GetLogger(ctx).Warn("search attributes are not set", "error", err)
+	}
+}
+
+// details is the campaign as a page of Markdown.
+func (r *research) details(now time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "**%s**: %s", r.settings.Tag, r.phase())
+	if r.StopReason != "" {
+		fmt.Fprintf(&b, " (%s)", r.StopReason)
+	}
+	if run := r.running; run != nil {
+		fmt.Fprintf(&b, ", experiment %d (`%s`)", run.in.Number, run.id)
+	}
+	b.WriteString("\n\n")
+	if r.Trouble != "" {
+		fmt.Fprintf(&b, "**Trouble:** %s\n\nResume it when that is cured.\n\n", oneLine(r.Trouble))
+	}
+	b.WriteString("| | |\n|---|---|\n")
+	if i := r.Incumbent; i != nil {
+		fmt.Fprintf(&b, "| best | **%.4f** val_bpb, experiment %d, `%s`: %s |\n", i.ValBpb, i.Experiment, experiment.ShortCommit(i.Commit), oneLine(i.Title))
+	}
+	if i := r.Baseline; i != nil {
+		fmt.Fprintf(&b, "| baseline | %.4f val_bpb, noise %.4f |\n", i.ValBpb, r.Noise.StdDev)
+	}
+	t := r.Tally
+	fmt.Fprintf(&b, "| experiments | %d: %d kept, %d discarded, %d crashed; %d since the last keep |\n", t.Experiments, t.Kept, t.Discarded, t.Crashed, t.SinceKeep)
+	if hours := now.Sub(r.StartedAt).Hours(); hours > 0 && t.Experiments > r.Before {
+		fmt.Fprintf(&b, "| rate | %.1f experiments per hour |\n", float64(t.Experiments-r.Before)/hours)
+	}
+	fmt.Fprintf(&b, "| limits | %s |\n| budget | %v of charged training per run |\n", limitsText(r.Limits), r.settings.Budget)
+	writeRecent(&b, r.Recent)
+	return b.String()
+}
+
+func writeRecent(b *strings.Builder, recent []experiment.Brief) {
+	if len(recent) == 0 {
+		return
+	}
+	b.WriteString("\n| # | verdict | val_bpb | what |\n|---|---|---|---|\n")
+	for _, e := range recent {
+		score := ""
+		if e.ValBpb != nil {
+			score = fmt.Sprintf("%.4f", *e.ValBpb)
+		}
+		fmt.Fprintf(b, "| %d | %s, %s | %s | %s |\n", e.Experiment, e.Verdict, e.Reason, score, oneLine(e.Title))
+	}
+}
+
+// publish shows the verdict on the experiment's own row.
+func (t *trial) publish(ctx workflow.Context, brief experiment.Brief) {
+	changes := []temporal.SearchAttributeUpdate{attrVerdict.ValueSet(string(brief.Verdict))}
+	score := ""
+	if v := brief.ValBpb; v != nil {
+		changes = append(changes, attrValBpb.ValueSet(*v))
+		score = fmt.Sprintf(", val_bpb %.4f", *v)
+	}
+	upsert(ctx, changes...)
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("**%s**\n\n%s: %s%s, commit `%s`\n", oneLine(brief.Title), brief.Verdict, brief.Reason, score, experiment.ShortCommit(brief.Commit)))
+}
+
+// summary is the line that an activity gets in the timeline: "#7 train: raise
+// MatrixLR from 0.02 to 0.031".
+func (t *trial) summary(step string, again int) string {
+	switch {
+	case step == "propose" && again == 0:
+		return fmt.Sprintf("#%d propose: a change to #%d", t.in.Number, t.in.Parent.Experiment)
+	case again > 0 && (step == "propose" || step == "apply"):
+		step = fmt.Sprintf("%s, repair %d", step, again)
+	case t.baseline() && (step == "train" || step == "evaluate"):
+		step = fmt.Sprintf("%s, seed %d of %d", step, again+1, t.in.Campaign.Settings.Seeds)
+	}
+	return cut(fmt.Sprintf("#%d %s: %s", t.in.Number, step, t.title), 200)
+}
+
+func limitsText(l experiment.Limits) string {
+	var parts []string
+	if l.Experiments > 0 {
+		parts = append(parts, count(l.Experiments, "experiment"))
+	}
+	if l.WallTime > 0 {
+		parts = append(parts, l.WallTime.String()+" of wall time")
+	}
+	if l.Plateau > 0 {
+		parts = append(parts, count(l.Plateau, "experiment")+" without a keep")
+	}
+	if len(parts) == 0 {
+		return "none"
+	}
+	return strings.Join(parts, ", ")
+}
+
+func count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// oneLine makes foreign text safe for a cell of a Markdown table.
+func oneLine(s string) string {
+	return cut(strings.NewReplacer("\n", " ", "\r", " ", "|", "\\|").Replace(s), 200)
+}
+
+// cut shortens s to at most n bytes, whole characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n-3], "") + "..."
+}
