@@ -100,11 +100,11 @@ type checkpoint struct {
 // checkpoints lists those in a run directory, newest first. Only the harness
 // knows whether they are whole.
 func checkpoints(dir string) (list []checkpoint) {
-	paths, _ := filepath.Glob(filepath.Join(dir, checkpointsDir, "step-*.ckpt")) // the pattern is fine
-	for _, path := range paths {
-		c := checkpoint{path: path}
-		info, err := os.Lstat(path)
-		if _, scanErr := fmt.Sscanf(filepath.Base(path), "step-%d.ckpt", &c.step); scanErr == nil && err == nil && info.Mode().IsRegular() && c.step > 0 {
+	entries, _ := os.ReadDir(filepath.Join(dir, checkpointsDir)) // none yet
+	for _, e := range entries {
+		c := checkpoint{path: filepath.Join(dir, checkpointsDir, e.Name())}
+		_, err := fmt.Sscanf(e.Name(), "step-%d.ckpt", &c.step)
+		if err == nil && filepath.Ext(e.Name()) == ".ckpt" && e.Type().IsRegular() && c.step > 0 {
 			list = append(list, c)
 		}
 	}

@@ -102,9 +102,11 @@ func conform(t *testing.T, g Target, root string, budget experiment.Duration) {
 		t.Logf("%s built in %v", role, time.Since(start).Round(time.Millisecond))
 	}
 	data := t.TempDir()
+	start := time.Now()
 	fingerprint, err := g.Data(t.Context(), evaluator, data, &log)
 	must(nil, err)
-	start := time.Now()
+	t.Logf("data made in %v", time.Since(start).Round(time.Millisecond))
+	start = time.Now()
 	if again, err := g.Data(t.Context(), evaluator, data, &log); again != fingerprint || err != nil || time.Since(start) > time.Second {
 		t.Errorf("the second time the data are %q after %v, %v; want %q", again, time.Since(start), err, fingerprint)
 	}
@@ -122,19 +124,17 @@ func conform(t *testing.T, g Target, root string, budget experiment.Duration) {
 	graph, f, err := g.Smoke(t.Context(), SmokeSpec{Program: program, Evaluator: evaluator, Dir: t.TempDir(), Train: train, Cores: 2, Log: &log})
 	must(f, err)
 	t.Logf("smoke run in %v", time.Since(start).Round(time.Millisecond))
-	run := func(ctx context.Context, name string, seed uint64) (Record, error) {
+	run := func(ctx context.Context, name string, report func(Progress), resume ...string) (Record, error) {
 		dir := filepath.Join(out, name)
 		must(nil, os.MkdirAll(dir, 0o755))
-		reported := 0
-		r, err := g.Train(ctx, TrainSpec{Program: program, Dir: dir, Train: train, Seed: seed, Budget: budget, Cores: 2, Log: &log},
-			func(Progress) { reported++ })
-		if err == nil && reported == 0 {
-			t.Error("no progress was reported")
-		}
-		return r, err
+		return g.Train(ctx, TrainSpec{Program: program, Dir: dir, Train: train, Seed: 1, Budget: budget, Cores: 2, Resume: resume, Log: &log}, report)
 	}
-	r, err := run(t.Context(), "one", 1)
+	reported := 0
+	r, err := run(t.Context(), "one", func(Progress) { reported++ })
 	must(r.Failure, err)
+	if reported == 0 {
+		t.Error("no progress was reported")
+	}
 	if math.Abs(r.ChargedSeconds/budget.Seconds()-1) > 0.3 || r.Steps < 1 || r.Tokens < 1 || r.PeakBytes < 1 || r.Parameters < 1 {
 		t.Errorf("the run's record is %+v", r)
 	}
@@ -155,11 +155,22 @@ func conform(t *testing.T, g Target, root string, budget experiment.Duration) {
 	}
 	t.Logf("record %+v, score %+v", r, s)
 
+	// A run that is stopped goes on from where it was, for the rest of its budget.
 	because := errors.New("because")
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(because)
-	if _, err := run(ctx, "two", 1); !errors.Is(err, because) {
+	defer cancel(nil)
+	_, err = run(ctx, "two", func(p Progress) { cancel(because) })
+	if err != nil && !errors.Is(err, because) {
 		t.Errorf("a stopped run gave %v", err)
+	}
+	again, resumeErr := run(t.Context(), "three", nil, filepath.Join(out, "two"))
+	must(again.Failure, resumeErr)
+	if err != nil && (again.ResumedFrom == 0 || math.Abs(again.ChargedSeconds/budget.Seconds()-1) > 0.3) {
+		t.Errorf("the resumed run's record is %+v", again)
+	}
+	t.Logf("resumed: %+v", again)
+	if _, err := run(ctx, "four", nil); !errors.Is(err, because) {
+		t.Errorf("a run that is stopped before it starts gave %v", err)
 	}
 	if t.Failed() {
 		t.Logf("log:\n%s", log.String())

@@ -43,7 +43,7 @@ func main() {
 	}
 	signal.Notify(stopped, syscall.SIGTERM)
 	fmt.Println("from step", first-1, "charged", *charged)
-	last := 20
+	last := first + 19
 	if *steps > 0 {
 		last = *steps
 	}

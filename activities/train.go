@@ -1,0 +1,216 @@
+package activities
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/autoresearch-go/autoresearch/activities/artifact"
+	"github.com/autoresearch-go/autoresearch/activities/sandbox"
+	"github.com/autoresearch-go/autoresearch/activities/target"
+	"github.com/autoresearch-go/autoresearch/activities/target/filelock"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// Train serves one training slot: the activities Train and Evaluate. It needs
+// the artifact store and a cache directory, nothing of the research worker's,
+// and may run on any host.
+//
+// A run is paid for once. Its record, run-<k>.json, is written when everything
+// else of it is stored, and whoever asks again gets that. A run that was cut
+// short goes on from its last checkpoint, in a directory of its own. One lock
+// per slot sees to it that nothing else trains there meanwhile, and whoever
+// gets the lock first ends what a killed worker may have left.
+type Train struct {
+	Home    experiment.Home
+	Store   artifact.Store
+	Targets func(name string) (target.Target, error)
+	Sandbox sandbox.Sandbox // ends leftovers; nil is sandbox.Process{}
+	Slot    string          // the slot's own task queue
+	Cores   int             // of the slot; at least 1
+	Memory  int64           // bytes a run may hold; 0 is three quarters of the machine's
+}
+
+// runRecord is what run-<k>.json holds.
+type runRecord struct {
+	TrainResult
+	LogTail []string `json:"log_tail,omitempty"` // of a run that failed
+}
+
+// Train trains a candidate until its budget is spent.
+func (a *Train) Train(ctx context.Context, in TrainInput) (TrainResult, error) {
+	r, err := a.train(ctx, in)
+	return r.TrainResult, edge(err)
+}
+
+func (a *Train) train(ctx context.Context, in TrainInput) (runRecord, error) {
+	if err := checkNumbers(in.Campaign, in.Number, in.Run); err != nil {
+		return runRecord{}, err
+	}
+	key := experiment.Key(in.Campaign.Tag(), in.Number, recordName(in.Run))
+	var record runRecord
+	if found, err := readJSON(ctx, a.Store, key, &record); found || err != nil {
+		return record, err
+	}
+	beat := beat(ctx, Progress{BudgetSeconds: in.Campaign.Settings.Budget.Seconds()})
+	defer beat.stop()
+	running, cancel := untilWorkerStops(ctx)
+	defer cancel()
+	release, err := a.takeSlot(running)
+	if err != nil {
+		return record, err
+	}
+	defer release()
+	// An attempt that was taken for dead may have finished while we waited.
+	if found, err := readJSON(ctx, a.Store, key, &record); found || err != nil {
+		return record, err
+	}
+	run := attempts{a.Home, in.Campaign.Tag(), in.Number, in.Run}
+	result, err := a.attempt(running, in, run, beat)
+	if err != nil {
+		return record, fmt.Errorf("training experiment %d, run %d: %w", in.Number, in.Run, err)
+	}
+	// From here on the worker's stopping does not matter: the run is over, and
+	// to store it takes a moment.
+	return a.keep(ctx, in, run, result)
+}
+
+// attempt runs the candidate, from where earlier attempts have come to.
+func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *heartbeat) (target.Record, error) {
+	t, err := a.target(in.Campaign)
+	if err != nil {
+		return target.Record{}, err
+	}
+	program, failure, err := build(ctx, a.Home, a.Store, t, in.Source, target.Candidate)
+	if failure != nil || err != nil {
+		return target.Record{Failure: failure}, err
+	}
+	data, err := fetchData(ctx, a.Home, a.Store, in.Campaign.Data)
+	if err != nil {
+		return target.Record{}, err
+	}
+	dir, earlier, err := run.next()
+	if err != nil {
+		return target.Record{}, err
+	}
+	log, err := os.Create(logOfAttempt(dir))
+	if err != nil {
+		return target.Record{}, fmt.Errorf("opening the run's log: %w", err)
+	}
+	defer log.Close()
+	budget := in.Campaign.Settings.Budget
+	return t.Train(ctx, target.TrainSpec{
+		ID: a.slotID() + filepath.Base(filepath.Dir(dir)) + "/" + filepath.Base(dir), Program: program, Dir: dir,
+		Train: filepath.Join(data, "train"), Seed: in.Seed, Budget: budget, Cores: max(1, a.Cores), Memory: a.memory(),
+		Resume: earlier, Log: log,
+	}, func(p target.Progress) {
+		beat.set(Progress{
+			Step: p.Step, Loss: p.Loss, ChargedSeconds: p.ChargedSeconds, BudgetSeconds: budget.Seconds(),
+			TokensPerSec: p.TokensPerSec, Resumed: p.ResumedFrom,
+		})
+	})
+}
+
+// keep stores a run: its files first, its record last.
+func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.Record) (runRecord, error) {
+	record := runRecord{TrainResult: TrainResult{
+		Slot: a.Slot,
+		Measurement: experiment.Measurement{
+			Seed: in.Seed, ChargedSeconds: r.ChargedSeconds, WallSeconds: r.WallSeconds, Tokens: r.Tokens, Steps: r.Steps,
+			Parameters: r.Parameters, PeakBytes: r.PeakBytes, Attempts: max(1, run.count()), Failure: r.Failure,
+		},
+	}}
+	if r.Failure != nil {
+		record.LogTail = r.LogTail
+	}
+	err := run.store(ctx, a.Store)
+	if err == nil && r.Failure == nil {
+		record.Model, err = storeModel(ctx, a.Store, run.key("model.safetensors"), r.Model)
+	}
+	if err == nil {
+		err = putOnceJSON(ctx, a.Store, run.key(recordName(in.Run)), &record)
+	}
+	if err != nil {
+		return runRecord{}, fmt.Errorf("storing experiment %d, run %d: %w", in.Number, in.Run, err)
+	}
+	// Evaluate will want the model, and nothing else. What cannot be removed
+	// costs space only.
+	if record.Measurement.Failure != nil {
+		run.remove()
+	} else {
+		run.removeCheckpoints()
+	}
+	return record, nil
+}
+
+// storeModel returns the model's sha256. What is hashed is what is stored.
+func storeModel(ctx context.Context, store artifact.Store, key, path string) (digest string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	sum := sha256.New()
+	if err := store.Put(ctx, key, io.TeeReader(f, sum)); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)), nil
+}
+
+// copyDigest copies and returns the sha256 of what it copied.
+func copyDigest(w io.Writer, r io.Reader) (string, error) {
+	sum := sha256.New()
+	_, err := io.Copy(io.MultiWriter(w, sum), r)
+	return hex.EncodeToString(sum.Sum(nil)), err
+}
+
+func (a *Train) target(c experiment.Campaign) (target.Target, error) {
+	t, err := a.Targets(c.Settings.Target)
+	if err != nil {
+		return nil, refuse(ErrInvalidSettings, "target of campaign %s: %w", c.Tag(), err)
+	}
+	return t, nil
+}
+
+// memory leaves some of the machine to the workers and the engine.
+func (a *Train) memory() int64 {
+	if a.Memory > 0 {
+		return a.Memory
+	}
+	return sandbox.TotalMemory() / 4 * 3
+}
+
+// takeSlot waits for the slot to be free and makes sure that it is empty.
+func (a *Train) takeSlot(ctx context.Context) (release func(), err error) {
+	runs := filepath.Dir(filepath.Dir(a.Home.Run("x", 0, 0, 0)))
+	if err := os.MkdirAll(runs, 0o755); err != nil {
+		return nil, fmt.Errorf("making the directory of runs: %w", err)
+	}
+	release, err = filelock.Lock(ctx, filepath.Join(runs, ".slot-"+filepath.Base(a.slotID())))
+	if err != nil {
+		return nil, fmt.Errorf("taking the slot %s: %w", a.Slot, err)
+	}
+	box := a.Sandbox
+	if box == nil {
+		box = sandbox.Process{}
+	}
+	if err := box.Clear(ctx, a.slotID()); err != nil {
+		release()
+		return nil, fmt.Errorf("taking the slot %s: %w", a.Slot, err)
+	}
+	return release, nil
+}
+
+// slotID marks the processes of this slot; no other slot of the machine has it,
+// in this home or in another.
+func (a *Train) slotID() string {
+	home, err := filepath.Abs(string(a.Home))
+	if err != nil {
+		home = string(a.Home)
+	}
+	return digestOf([]byte(home + "\x00" + a.Slot))[:16] + "/"
+}

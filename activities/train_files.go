@@ -1,0 +1,180 @@
+package activities
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/autoresearch-go/autoresearch/activities/artifact"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// The artifacts of a training run, below <tag>/<number>/. Run 0, for most
+// experiments the only one, has the plain names:
+//
+//	train.log          train-1.log          ...   output of all attempts
+//	metrics.jsonl      metrics-1.jsonl      ...   the curve, each step once
+//	model.safetensors  model-1.safetensors  ...
+//	evaluation.json    evaluation-1.json    ...   EvaluateResult
+//	run-0.json         run-1.json           ...   TrainResult, the last lines of a failure; written last
+
+// recordName is the artifact that says that a run is over.
+func recordName(run int) string { return fmt.Sprintf("run-%d.json", run) }
+
+// runFile is the name of a file of this run.
+func runFile(name string, run int) string {
+	if run == 0 || strings.HasPrefix(name, "run-") {
+		return name
+	}
+	ext := filepath.Ext(name)
+	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), run, ext)
+}
+
+// attempts is a training run on this host: directories <number>-<run>-<attempt>,
+// each with what its attempt has written, and beside each of them the log
+// (.log) and what the target wants to remember of it.
+type attempts struct {
+	home      experiment.Home
+	tag       string
+	number, k int
+}
+
+func logOfAttempt(dir string) string { return dir + ".log" }
+
+func (r attempts) key(name string) string {
+	return experiment.Key(r.tag, r.number, runFile(name, r.k))
+}
+
+// prefix is what the paths of all attempts start with.
+func (r attempts) prefix() string {
+	return strings.TrimSuffix(r.home.Run(r.tag, r.number, r.k, 0), "0")
+}
+
+// list returns the numbers of the attempts so far, in order.
+func (r attempts) list() (numbers []int) {
+	prefix := r.prefix()
+	entries, _ := os.ReadDir(filepath.Dir(prefix)) // none yet
+	for _, e := range entries {
+		suffix, ok := strings.CutPrefix(e.Name(), filepath.Base(prefix))
+		if n, err := strconv.Atoi(suffix); ok && err == nil && n > 0 && e.IsDir() {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers
+}
+
+func (r attempts) count() int { return len(r.list()) }
+
+func (r attempts) dir(n int) string { return r.home.Run(r.tag, r.number, r.k, n) }
+
+// next makes the directory of a new attempt; earlier are the others, newest first.
+func (r attempts) next() (dir string, earlier []string, err error) {
+	n := 1
+	for _, old := range r.list() {
+		earlier, n = append(earlier, r.dir(old)), old+1
+	}
+	slices.Reverse(earlier)
+	dir = r.dir(n)
+	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
+		return "", nil, fmt.Errorf("making the run directory: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil { // exclusive: an attempt owns its directory
+		return "", nil, fmt.Errorf("making the run directory: %w", err)
+	}
+	return dir, earlier, nil
+}
+
+// store puts the log and the curve of all attempts into the artifact store.
+func (r attempts) store(ctx context.Context, store artifact.Store) error {
+	var log bytes.Buffer
+	var curve [][]byte
+	list := r.list()
+	for _, n := range list {
+		text, err := readIfThere(logOfAttempt(r.dir(n)))
+		if err != nil {
+			return err
+		}
+		if len(list) > 1 {
+			fmt.Fprintf(&log, "--- attempt %d\n", n)
+		}
+		log.Write(text)
+		lines, err := readIfThere(filepath.Join(r.dir(n), "metrics.jsonl"))
+		if err != nil {
+			return err
+		}
+		curve = append(curve, lines)
+	}
+	if err := putText(ctx, store, r.key("train.log"), log.Bytes()); err != nil {
+		return err
+	}
+	return putText(ctx, store, r.key("metrics.jsonl"), joinCurves(curve))
+}
+
+func readIfThere(path string) ([]byte, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return text, err
+}
+
+// joinCurves joins the metrics of attempts so that each step is there once: an
+// attempt takes over from its first step on, and what an earlier one did
+// beyond that belongs to a past that did not last.
+func joinCurves(curves [][]byte) []byte {
+	type line struct {
+		step int64
+		text []byte
+	}
+	var joined []line
+	for _, curve := range curves {
+		first := true
+		for text := range bytes.Lines(curve) {
+			var m struct {
+				Step int64 `json:"step"`
+			}
+			if json.Unmarshal(text, &m) != nil || !bytes.HasSuffix(text, []byte("\n")) {
+				continue // cut short
+			}
+			if first {
+				joined = slices.DeleteFunc(joined, func(l line) bool { return l.step >= m.Step })
+				first = false
+			}
+			joined = append(joined, line{m.Step, text})
+		}
+	}
+	var out []byte
+	for _, l := range joined {
+		out = append(out, l.text...)
+	}
+	return out
+}
+
+// removeCheckpoints frees what only another attempt would have needed.
+func (r attempts) removeCheckpoints() {
+	for _, n := range r.list() {
+		_ = os.RemoveAll(filepath.Join(r.dir(n), "checkpoints"))
+	}
+}
+
+// remove frees everything of the run.
+func (r attempts) remove() {
+	for _, n := range r.list() {
+		dir := r.dir(n)
+		entries, _ := os.ReadDir(filepath.Dir(dir))
+		for _, e := range entries {
+			if e.Name() == filepath.Base(dir) || strings.HasPrefix(e.Name(), filepath.Base(dir)+".") {
+				_ = os.RemoveAll(filepath.Join(filepath.Dir(dir), e.Name()))
+			}
+		}
+	}
+}
