@@ -1,4 +1,4 @@
-// Train is the program under research: a small GPT on bytes, its optimizer and
+// Trainer is the program under research: a small GPT on bytes, its optimizer and
 // its training loop. This is the one file that experiments edit; everything
 // it imports is fixed. It reads from top to bottom:
 //
@@ -38,17 +38,17 @@ const (
 	InitScale = 1.0  // range 0.2..3 log; of the matrices, in units of sqrt(1 / fan-in)
 
 	// Optimization.
-	BatchSize   = 8     // one of 2, 4, 8, 16, 32; B, windows in a step
-	MatrixLR    = 0.02  // range 0.002..0.2 log; Muon: size of an update, about the change of an entry in units of 1 / sqrt(C)
-	Momentum    = 0.95  // range 0.8..0.99; Muon
-	EmbedLR     = 0.02  // range 0.001..0.2 log; AdamW, for the embedding
-	HeadLR      = 0.004 // range 0.0002..0.05 log; AdamW, for the head
-	Beta1       = 0.8   // range 0.5..0.95; AdamW
-	Beta2       = 0.95  // range 0.8..0.999; AdamW
-	WeightDecay = 0.0   // range 0..0.3; for the matrices, relative to their learning rate
-	Warmup      = 0.01  // range 0..0.2; share of the budget in which the learning rate rises
-	Warmdown    = 0.6   // range 0..1; share of the budget in which it falls again
-	FinalLR     = 0.05  // range 0..0.5; what it falls to, in units of its peak
+	BatchSize   = 8    // one of 2, 4, 8, 16, 32; B, windows in a step
+	MatrixLR    = 0.02 // range 0.002..0.2 log; Muon: size of an update, about the change of an entry in units of 1 / sqrt(C)
+	Momentum    = 0.95 // range 0.8..0.99; Muon
+	EmbedLR     = 0.08 // range 0.005..1 log; AdamW, for the embedding
+	HeadLR      = 0.01 // range 0.0005..0.1 log; AdamW, for the head
+	Beta1       = 0.8  // range 0.5..0.95; AdamW
+	Beta2       = 0.95 // range 0.8..0.999; AdamW
+	WeightDecay = 0.0  // range 0..0.3; for the matrices, relative to their learning rate
+	Warmup      = 0.01 // range 0..0.2; share of the budget in which the learning rate rises
+	Warmdown    = 0.6  // range 0..1; share of the budget in which it falls again
+	FinalLR     = 0.05 // range 0..0.5; what it falls to, in units of its peak
 )
 
 func main() { harness.Main(Train) }
