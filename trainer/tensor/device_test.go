@@ -198,3 +198,34 @@ func TestRoPEIsRelative(t *testing.T) {
 		t.Errorf("%d tables with %d floats are kept", len(d.ropes), d.ropeSize)
 	}
 }
+
+// TestLinearCrossEntropy: the fused head is the two operations, also in its
+// gradients and for several chunks.
+func TestLinearCrossEntropy(t *testing.T) {
+	run := func(fused bool) (float32, []float32, []float32) {
+		d := openTest(t, Config{Threads: 2})
+		x, w := d.Param("x", 2, 300, 20), d.Param("w", 33, 20)
+		x.Normal(rand.New(rand.NewPCG(1, 2)), 1)
+		w.Normal(rand.New(rand.NewPCG(3, 4)), 1)
+		ids, _ := batch(rand.New(rand.NewPCG(5, 6)), 600, 33)
+		y := d.Ints(ids, 2, 300)
+		var loss *Tensor
+		if fused {
+			loss = x.LinearCrossEntropy(w, y, 3)
+		} else {
+			loss = x.MatMulT(w).CrossEntropy(y, 3)
+		}
+		loss.Scale(2).Backward()
+		return loss.Item(), x.Grad().Host(), w.Grad().Host()
+	}
+	l1, dx1, dw1 := run(true)
+	l2, dx2, dw2 := run(false)
+	if math.Abs(float64(l1-l2)) > 1e-5 {
+		t.Errorf("loss %v, want %v", l1, l2)
+	}
+	for i, v := range append(dx1, dw1...) {
+		if want := append(dx2, dw2...)[i]; math.Abs(float64(v-want)) > 1e-5 {
+			t.Fatalf("gradient %d is %v, want %v", i, v, want)
+		}
+	}
+}

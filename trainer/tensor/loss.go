@@ -38,11 +38,7 @@ var opCrossEntropy = register(Op{
 			}
 			losses[row] = c.dev.rowLoss(p, e, x[from:to], int(ids[row]), c.float(0), f, grads != nil)
 		})
-		var sum float64
-		for _, v := range losses {
-			sum += float64(v)
-		}
-		c.out.data[0] = float32(sum / float64(len(ids)))
+		c.out.data[0] = mean(losses)
 	},
 	Backward: func(c *call) {
 		g, s, k, x := c.dout[0], c.saved, c.dev.kern, c.in[0]
@@ -102,4 +98,78 @@ func (d *Device) rowLoss(p, e, x []float32, id int, cap, f float32, grad bool) f
 // the logits as Softcap does. Training only.
 func (t *Tensor) CrossEntropy(targets *Tensor, softcap float32) *Tensor {
 	return apply(opCrossEntropy, scalar(softcap), t, targets)
+}
+
+// lossRows is how many rows of logits the fused head holds at once.
+const lossRows = 256
+
+// opLinearCrossEntropy is the head and the loss together, some rows at a time:
+// the logits [B,T,V] never exist as a whole. Since the loss is a scalar, the
+// gradients are computed on the way and only scaled in Backward.
+var opLinearCrossEntropy = register(Op{
+	Name: "linear_cross_entropy", Arity: 3, Floats: []string{"softcap"},
+	Infer: func(a Attrs, in []Spec) (Spec, error) {
+		logits, err := inferMatMul(true)(Attrs{}, in[:2])
+		if err != nil {
+			return Spec{}, err
+		}
+		if len(in[1].Shape) != 2 {
+			return Spec{}, fmt.Errorf("want weights [V,C]")
+		}
+		return opCrossEntropy.Infer(a, []Spec{logits, in[2]})
+	},
+	Forward: func(c *call) {
+		d, x, w, ids := c.dev, c.in[0].data, c.in[1].data, c.in[2].ints()
+		v, ch := c.in[1].shape[0], c.in[1].shape[1]
+		checkIDs(c.op.Name, ids, v)
+		losses := d.mem.alloc(len(ids))
+		z := d.mem.alloc(min(lossRows, len(ids)) * v)
+		var dx, dw []float32
+		if c.grads {
+			s := c.save(len(x) + len(w))
+			dx, dw = s[:len(x)], s[len(x):]
+		}
+		for lo := 0; lo < len(ids); lo += lossRows {
+			n := min(lossRows, len(ids)-lo)
+			xs := rowMajor(x[lo*ch:(lo+n)*ch], ch)
+			d.gemm(n, v, ch, xs, transposed(w, ch), z, false)
+			d.pool.run(n, max(1, elemGrain/2/v), func(wk, from, to int) {
+				for r := from; r < to; r++ {
+					row, e := z[r*v:(r+1)*v], d.tmp(wk, v)
+					losses[lo+r] = d.rowLoss(row, e, row, int(ids[lo+r]), c.float(0), 1/float32(len(ids)), c.grads)
+				}
+			})
+			if c.grads {
+				d.gemm(n, ch, v, rowMajor(z, v), rowMajor(w, ch), dx[lo*ch:(lo+n)*ch], false)
+				d.gemm(v, ch, n, transposed(z, v), xs, dw, lo > 0)
+			}
+		}
+		c.out.data[0] = mean(losses)
+	},
+	Backward: func(c *call) {
+		g, at := c.dout[0], 0
+		for i := range 2 {
+			s := c.saved[at : at+len(c.in[i].data)]
+			at += len(s)
+			if dst := c.din(i); dst != nil {
+				c.dev.pool.run(len(s), elemGrain, func(_, lo, hi int) { c.dev.kern.Axpy(dst[lo:hi], g, s[lo:hi]) })
+			}
+		}
+	},
+	TrainingOnly: "the evaluator computes the loss itself; export the logits",
+})
+
+func mean(losses []float32) float32 {
+	var sum float64
+	for _, v := range losses {
+		sum += float64(v)
+	}
+	return float32(sum / float64(len(losses)))
+}
+
+// LinearCrossEntropy is t.MatMulT(w).CrossEntropy(targets, softcap) without
+// ever holding all logits: t is [...,C], w is [V,C], targets are ids [...].
+// Training only.
+func (t *Tensor) LinearCrossEntropy(w, targets *Tensor, softcap float32) *Tensor {
+	return apply(opLinearCrossEntropy, scalar(softcap), t, w, targets)
 }

@@ -38,7 +38,8 @@ func newGPT(d *Device, l, c, nh, t, b, v int) *gpt {
 	return m
 }
 
-func (m *gpt) logits(ids *Tensor) *Tensor {
+// features is the model before its head, [B,T,C].
+func (m *gpt) features(ids *Tensor) *Tensor {
 	b, t := ids.Dim(0), ids.Dim(1)
 	d := m.C / m.NH
 	x := m.emb.Embed(ids).RMSNorm(1e-6)
@@ -50,13 +51,15 @@ func (m *gpt) logits(ids *Tensor) *Tensor {
 		x = x.Add(q.Attention(k, v, 0).Reshape(b, t, m.C).MatMulT(m.proj[i]))
 		x = x.Add(x.RMSNorm(1e-6).MatMulT(m.up[i]).ReluSquare().MatMulT(m.down[i]))
 	}
-	return x.RMSNorm(1e-6).MatMulT(m.head)
+	return x.RMSNorm(1e-6)
 }
+
+func (m *gpt) logits(ids *Tensor) *Tensor { return m.features(ids).MatMulT(m.head) }
 
 func (m *gpt) train(ids, targets []int32) float32 {
 	d := m.dev
 	d.Reset()
-	loss := m.logits(d.Ints(ids, m.B, m.T)).CrossEntropy(d.Ints(targets, m.B, m.T), 15)
+	loss := m.features(d.Ints(ids, m.B, m.T)).LinearCrossEntropy(m.head, d.Ints(targets, m.B, m.T), 15)
 	loss.Backward()
 	m.step++
 	for i, p := range d.Params() {

@@ -205,6 +205,10 @@ func indexCases() []opCase {
 			f: func(in []*Tensor) *Tensor { return in[0].CrossEntropy(in[1], 0) }},
 		{op: "cross_entropy", ids: 7, in: [][]int{{4, 7}, {0, 4}}, dep: always,
 			f: func(in []*Tensor) *Tensor { return in[0].CrossEntropy(in[1], 2) }},
+		{op: "linear_cross_entropy", ids: 7, in: [][]int{{2, 3, 4}, {7, 4}, {0, 2, 3}}, dep: always,
+			f: func(in []*Tensor) *Tensor { return in[0].LinearCrossEntropy(in[1], in[2], 0) }},
+		{op: "linear_cross_entropy", ids: 5, in: [][]int{{300, 3}, {5, 3}, {0, 300}}, dep: always,
+			f: func(in []*Tensor) *Tensor { return in[0].LinearCrossEntropy(in[1], in[2], 1.5) }},
 		{op: "cross_entropy", ids: 7, in: [][]int{{2, 600}, {0, 2}}, dep: always,
 			f: func(in []*Tensor) *Tensor { return in[0].CrossEntropy(in[1], 2) }},
 	}
