@@ -27,7 +27,7 @@ func (r *Research) apply(ctx context.Context, in ApplyInput) (ApplyResult, error
 	if err := checkNumbers(in.Campaign, in.Number, in.Round); err != nil {
 		return result, err
 	}
-	key := experiment.Key(in.Campaign.Tag(), in.Number, fmt.Sprintf("apply-%d.json", in.Round))
+	key := applyKey(in.Campaign.Tag(), in.Number, in.Round)
 	if found, err := readJSON(ctx, r.Store, key, &result); found || err != nil {
 		return result, err
 	}
@@ -142,7 +142,12 @@ func commitMessage(in ApplyInput, p experiment.Proposal) string {
 // claim says which experiment came first with a program.
 type claim struct {
 	Experiment int    `json:"experiment"`
+	Round      int    `json:"round"`
 	Parent     string `json:"parent"`
+}
+
+func applyKey(tag string, n, round int) string {
+	return experiment.Key(tag, n, fmt.Sprintf("apply-%d.json", round))
 }
 
 // unique refuses a program that an earlier experiment of the campaign had, the
@@ -154,28 +159,42 @@ func (a *application) unique(ctx context.Context, files map[string][]byte) error
 		return fmt.Errorf("reading the candidate's syntax: %w", err)
 	}
 	a.result.SyntaxTokens = tokens
-	tag, first := a.in.Campaign.Tag(), claim{a.in.Number, a.in.Parent}
-	if err := putOnceJSON(ctx, a.Store, experiment.CampaignKey(tag, "syntax/"+digest+".json"), &first); err != nil {
+	first := claim{a.in.Number, a.in.Round, a.in.Parent}
+	if err := putOnceJSON(ctx, a.Store, experiment.CampaignKey(a.in.Campaign.Tag(), "syntax/"+digest+".json"), &first); err != nil {
 		return err
 	}
 	if first.Experiment == a.in.Number {
 		return nil
 	}
-	twin, err := a.Ledger.Decided(ctx, tag, first.Experiment)
-	if err != nil {
+	twin, known, err := a.twin(ctx, first)
+	if err != nil || !known {
 		return err
 	}
-	message := fmt.Sprintf("the same program as experiment %d", first.Experiment)
-	switch {
-	case twin == nil:
-	case twin.Reason == experiment.Infra:
-		return nil // our machinery failed it; nothing is known about the program
-	case twin.ValBpb != nil:
-		message += fmt.Sprintf(" (%s, %s, val_bpb %.4f)", twin.Verdict, twin.Reason, *twin.ValBpb)
-	default:
-		message += fmt.Sprintf(" (%s, %s)", twin.Verdict, twin.Reason)
+	return breaks(&experiment.Failure{Reason: experiment.Duplicate, Message: "the same program as " + twin + "; comments and formatting do not count"})
+}
+
+// twin describes what became of the program of a claim. It is not known to be
+// good or bad when our own machinery failed it: then it may be tried again.
+func (a *application) twin(ctx context.Context, c claim) (text string, known bool, err error) {
+	tag := a.in.Campaign.Tag()
+	var applied ApplyResult
+	if _, err := readJSON(ctx, a.Store, applyKey(tag, c.Experiment, c.Round), &applied); err != nil {
+		return "", false, err
 	}
-	return breaks(&experiment.Failure{Reason: experiment.Duplicate, Message: message + "; comments and formatting do not count"})
+	if f := applied.Failure; f != nil { // repaired since, perhaps: not what the result is about
+		return fmt.Sprintf("a proposal of experiment %d that failed (%s)", c.Experiment, f.Reason), true, nil
+	}
+	text = fmt.Sprintf("experiment %d", c.Experiment)
+	result, err := a.Ledger.Decided(ctx, tag, c.Experiment)
+	switch {
+	case err != nil || result == nil:
+		return text, true, err
+	case result.Reason == experiment.Infra:
+		return "", false, nil
+	case result.ValBpb == nil:
+		return fmt.Sprintf("%s (%s, %s)", text, result.Verdict, result.Reason), true, nil
+	}
+	return fmt.Sprintf("%s (%s, %s, val_bpb %.4f)", text, result.Verdict, result.Reason, *result.ValBpb), true, nil
 }
 
 // commit makes the candidate, keeps it by its ref, and shows its patch. The

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"regexp"
+	"strings"
 	"syscall"
 
 	"go.temporal.io/sdk/activity"
@@ -88,9 +91,25 @@ func isControl(err error) bool {
 
 // The message alone crosses the edge: a cause would repeat it in every view.
 func fatal(kind string, err error) error {
-	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{NonRetryable: true})
+	return temporal.NewApplicationErrorWithOptions(redact(err.Error()), kind, temporal.ApplicationErrorOptions{NonRetryable: true})
 }
 
 func passing(kind string, err error) error {
-	return temporal.NewApplicationErrorWithOptions(err.Error(), kind, temporal.ApplicationErrorOptions{})
+	return temporal.NewApplicationErrorWithOptions(redact(err.Error()), kind, temporal.ApplicationErrorOptions{})
+}
+
+// secretName matches the environment variables whose values must not get into
+// a history, where everyone can read them: an HTTP library, say, may quote a
+// request that failed.
+var secretName = regexp.MustCompile(`(?i)(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$`)
+
+// redact takes the secrets of this process out of a message.
+func redact(message string) string {
+	for _, v := range os.Environ() {
+		name, value, _ := strings.Cut(v, "=")
+		if len(value) >= 8 && secretName.MatchString(name) {
+			message = strings.ReplaceAll(message, value, "[$"+name+"]")
+		}
+	}
+	return message
 }

@@ -153,7 +153,10 @@ func (r *Research) checkout(ctx context.Context) (*repo.Checkout, error) {
 	if err != nil {
 		return nil, err
 	}
-	return checkout, checkout.Exclude(ctx, r.Home)
+	// Where info/exclude cannot be written, git status shows one more line; that
+	// is no reason to refuse a campaign.
+	_ = checkout.Exclude(ctx, r.Home)
+	return checkout, nil
 }
 
 // base checks the checkout for what the target needs, and fetches its commit.

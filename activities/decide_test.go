@@ -1,0 +1,314 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/autoresearch-go/autoresearch/activities/artifact"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// faultyStore calls fault once, before or after its at-th write; an error of
+// fault before is the write's.
+type faultyStore struct {
+	artifact.Store
+	at, writes int
+	fault      func(before bool) error
+}
+
+func (s *faultyStore) write(do func() error) error {
+	s.writes++
+	if s.writes != s.at {
+		return do()
+	}
+	if err := s.fault(true); err != nil {
+		return err
+	}
+	err := do()
+	return errors.Join(err, s.fault(false))
+}
+
+func (s *faultyStore) Put(ctx context.Context, key string, r io.Reader) error {
+	return s.write(func() error { return s.Store.Put(ctx, key, r) })
+}
+
+func (s *faultyStore) PutOnce(ctx context.Context, key string, data []byte) (stored []byte, err error) {
+	err = s.write(func() (err error) { stored, err = s.Store.PutOnce(ctx, key, data); return err })
+	return stored, err
+}
+
+// keepInput is the decision on a candidate that is clearly better.
+func keepInput(c experiment.Campaign, commit string, score float64) DecideInput {
+	return DecideInput{
+		Campaign: c, Number: 1, Parent: c.Base, Commit: commit, Title: "set LR to 0.02", Proposer: "script", Program: c.Program, SyntaxTokens: 20,
+		Measurements: measured(score), Incumbent: &experiment.Incumbent{Commit: c.Base, ValBpb: 2.505, Runs: 2, SyntaxTokens: 20, Title: "baseline"},
+		Noise: experiment.Noise{StdDev: 0.01, DoF: 5},
+	}
+}
+
+// oneExperiment is a campaign whose first candidate waits for its verdict.
+func oneExperiment(t *testing.T) (r *Research, dir string, in DecideInput) {
+	t.Helper()
+	dir = newCheckout(t)
+	r = newResearch(t, dir, setLR("0.02"))
+	c := prepared(t, r)
+	baseline(t, r, c)
+	return r, dir, keepInput(c, proposed(t, r, c, 1, 0).Commit, 2.2)
+}
+
+// wantDecided checks that the ledger holds experiment 1 once, everywhere.
+func wantDecided(t *testing.T, r *Research, dir string, in DecideInput) {
+	t.Helper()
+	results, err := r.Ledger.Results(t.Context(), "mar5")
+	if err != nil || len(results) != 2 || results[1].Verdict != experiment.Keep || results[1].Incumbent.Commit != in.Commit {
+		t.Errorf("results are %s, %v", asJSON(t, results), err)
+	}
+	table, err := os.ReadFile(r.Home.Results("mar5"))
+	if err != nil || strings.Count(string(table), "\n") != 3 || strings.Count(string(table), "set LR to 0.02") != 1 {
+		t.Errorf("results.tsv is\n%s, %v", table, err)
+	}
+	for where, ref := range map[string]string{dir: "autoresearch/mar5", r.Home.Repo(): "refs/heads/autoresearch/mar5"} {
+		if at := git(t, where, "rev-parse", ref); at != in.Commit {
+			t.Errorf("%s of %s is at %s, want %s", ref, where, at, in.Commit)
+		}
+	}
+	if at := git(t, r.Home.Repo(), "rev-parse", experiment.CandidateRef("mar5", 1)); at != in.Commit {
+		t.Errorf("the candidate's ref is at %s", at)
+	}
+	if refs := git(t, dir, "for-each-ref", "--format=%(refname)"); refs != "refs/heads/autoresearch/mar5\nrefs/heads/main" {
+		t.Errorf("the checkout has the refs %s", refs)
+	}
+}
+
+func TestDecide(t *testing.T) {
+	r, dir, in := oneExperiment(t)
+	first := must(t, r, r.Decide, in)
+	wantDecided(t, r, dir, in)
+	if first.Incumbent.Experiment != 1 || first.Brief.Verdict != experiment.Keep || *first.Brief.ValBpb != 2.2 {
+		t.Errorf("DecideResult is %s", asJSON(t, first))
+	}
+	// A retry returns what is recorded, whatever it is told now, and repairs.
+	git(t, dir, "branch", "-D", "autoresearch/mar5")
+	if err := os.Remove(r.Home.Results("mar5")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Repo.MoveRef(t.Context(), "refs/heads/autoresearch/mar5", in.Campaign.Base); err != nil {
+		t.Fatal(err)
+	}
+	late := in
+	late.Measurements = measured(9)
+	if again := must(t, r, r.Decide, late); asJSON(t, again) != asJSON(t, first) {
+		t.Errorf("the second decision is %s, the first %s", asJSON(t, again), asJSON(t, first))
+	}
+	wantDecided(t, r, dir, in)
+	record, err := r.Ledger.Decided(t.Context(), "mar5", 1)
+	if err != nil || record.Data != in.Campaign.Data || record.Program != in.Campaign.Program || record.ChargedSeconds != 2 || record.Against.ValBpb != 2.505 || record.Policy != "threshold/1" {
+		t.Errorf("the record is %s, %v", asJSON(t, record), err)
+	}
+}
+
+func TestCrashKeepsTheLogsEnd(t *testing.T) {
+	r, _, in := oneExperiment(t)
+	var log strings.Builder
+	for i := range 100 {
+		fmt.Fprintln(&log, "line", i)
+	}
+	for name, text := range map[string]string{"train.log": log.String(), "train-1.log": "the second run\n"} {
+		if err := putText(t.Context(), r.Store, experiment.Key("mar5", 1, name), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in.Measurements = []experiment.Measurement{{Failure: &experiment.Failure{Reason: experiment.NaN, Message: "loss is NaN at step 7"}}}
+	got := must(t, r, r.Decide, in)
+	if got.Brief.Verdict != experiment.Crash || got.Brief.Reason != experiment.NaN || got.Incumbent.Commit != in.Campaign.Base {
+		t.Errorf("DecideResult is %s", asJSON(t, got))
+	}
+	record, err := r.Ledger.Decided(t.Context(), "mar5", 1)
+	if err != nil || len(record.LogTail) != 40 || record.LogTail[39] != "line 99" {
+		t.Errorf("log tail is %q, %v", record.LogTail, err)
+	}
+	keys := []string{"a/train-0.log", "a/train-1.log"}
+	if got := logOf(keys, []experiment.Measurement{{}, {Failure: &experiment.Failure{}}}); got != keys[1] {
+		t.Errorf("logOf = %s", got)
+	}
+}
+
+func TestFailedApplyIsDecided(t *testing.T) {
+	r := newResearch(t, newCheckout(t), edited(experiment.Edit{Path: "noop/train.go", Search: `"ok"`, Replace: `"build-failed"`}))
+	c := prepared(t, r)
+	baseline(t, r, c)
+	applied := proposed(t, r, c, 1, 0)
+	in := keepInput(c, applied.Commit, 0)
+	in.Failure, in.Measurements = applied.Failure, nil
+	got := must(t, r, r.Decide, in)
+	record, err := r.Ledger.Decided(t.Context(), "mar5", 1)
+	if err != nil || got.Brief.Reason != experiment.BuildFailed || len(record.LogTail) == 0 || record.ValBpb != nil {
+		t.Errorf("decided %s, record %s, %v", asJSON(t, got), asJSON(t, record), err)
+	}
+}
+
+// TestDecideSurvivesFailedWrites fails each write in turn, before and after it
+// took place, and tries again.
+func TestDecideSurvivesFailedWrites(t *testing.T) {
+	for at := 1; at <= 2; at++ {
+		for _, before := range []bool{true, false} {
+			r, dir, in := oneExperiment(t)
+			store := r.Store
+			faulty := &faultyStore{Store: store, at: at, fault: func(b bool) error {
+				if b == before {
+					return syscall.EIO
+				}
+				return nil
+			}}
+			r.Store, r.Ledger.Store = faulty, faulty
+			_, err := do(t, r, r.Decide, in)
+			if wrote := faulty.writes >= at; wrote != (err != nil) {
+				t.Errorf("write %d of %d failed, Decide says %v", at, faulty.writes, err)
+			}
+			r.Store, r.Ledger.Store = store, store
+			must(t, r, r.Decide, in)
+			wantDecided(t, r, dir, in)
+		}
+	}
+}
+
+// TestDecideSurvivesKill kills a process that decides with SIGKILL at each git
+// command that it runs, and decides again in another. The git on its path is a
+// script that counts, and kills its parent instead of the k-th command.
+func TestDecideSurvivesKill(t *testing.T) {
+	realGit, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := 0
+	_, original, in := oneExperiment(t)
+	for k := 1; ; k++ {
+		dir := filepath.Join(t.TempDir(), "checkout")
+		if err := os.CopyFS(dir, os.DirFS(original)); err != nil {
+			t.Fatal(err)
+		}
+		bin := t.TempDir()
+		script := fmt.Sprintf("#!/bin/sh\necho x >>%[1]s/count\n[ $(wc -l <%[1]s/count) -eq %[2]d ] && kill -9 $PPID\nexec %[3]s \"$@\"\n", bin, k, realGit)
+		writeFile(t, filepath.Join(bin, "git"), script)
+		if err := os.Chmod(filepath.Join(bin, "git"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command(os.Args[0], "-test.run=^TestHelperDecide$")
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DECIDE_CHECKOUT="+dir, "DECIDE_COMMIT="+in.Commit)
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			break // it ran fewer than k commands
+		}
+		if cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("command %d: %v: %s", k, err, out)
+		}
+		killed++
+		r := newResearch(t, dir, nil) // another process knows nothing
+		must(t, r, r.Decide, in)
+		wantDecided(t, r, dir, in)
+	}
+	if killed < 5 {
+		t.Errorf("only %d kills: is git found by its name?", killed)
+	}
+	t.Log("killed at", strconv.Itoa(killed), "commands")
+}
+
+// TestHelperDecide is the process that is killed.
+func TestHelperDecide(t *testing.T) {
+	dir := os.Getenv("DECIDE_CHECKOUT")
+	if dir == "" {
+		t.Skip("runs as a process of TestDecideSurvivesKill")
+	}
+	r := newResearch(t, dir, nil)
+	var c experiment.Campaign
+	if _, err := readJSON(t.Context(), r.Store, experiment.CampaignKey("mar5", campaignFile), &c); err != nil {
+		t.Fatal(err)
+	}
+	must(t, r, r.Decide, keepInput(c, os.Getenv("DECIDE_COMMIT"), 2.2))
+}
+
+// TestEachActivitySurvivesFailedWrites fails every write of a campaign's first
+// two experiments once, before or after it took place, and repeats the activity
+// as Temporal does: the table is that of a campaign without trouble.
+func TestEachActivitySurvivesFailedWrites(t *testing.T) {
+	run := func(fault func(before bool) error) (table string, failed int) {
+		r := newResearch(t, newCheckout(t), setLR("0.02"))
+		moody := &moodyStore{Store: r.Store, fault: fault, failed: map[string]bool{}}
+		r.Store, r.Ledger.Store = moody, moody
+		c := again(r.Prepare, PrepareInput{testSettings()}).Campaign
+		base := again(r.Apply, ApplyInput{Campaign: c, Parent: c.Base, Baseline: true})
+		again(r.Decide, DecideInput{Campaign: c, Parent: c.Base, Commit: base.Commit, Title: "baseline", Measurements: measured(2.5, 2.51)})
+		again(r.Propose, ProposeInput{Campaign: c, Number: 1, Parent: experiment.Incumbent{Commit: c.Base}})
+		one := again(r.Apply, ApplyInput{Campaign: c, Number: 1, Parent: c.Base})
+		again(r.Decide, keepInput(c, one.Commit, 2.2))
+		b, err := os.ReadFile(r.Home.Results("mar5"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b), len(moody.failed)
+	}
+	want, _ := run(func(bool) error { return nil })
+	for _, before := range []bool{true, false} {
+		got, failed := run(func(b bool) error {
+			if b == before {
+				return syscall.EIO
+			}
+			return nil
+		})
+		if got != want {
+			t.Errorf("with failing writes the table is\n%s\nand without\n%s", got, want)
+		}
+		if failed < 20 {
+			t.Errorf("only %d writes failed", failed)
+		}
+	}
+}
+
+// moodyStore has its fault at the first write of each key.
+type moodyStore struct {
+	artifact.Store
+	fault  func(before bool) error
+	failed map[string]bool
+}
+
+func (s *moodyStore) write(key string, do func() error) error {
+	if s.failed[key] {
+		return do()
+	}
+	s.failed[key] = true
+	if err := s.fault(true); err != nil {
+		return err
+	}
+	return errors.Join(do(), s.fault(false))
+}
+
+func (s *moodyStore) Put(ctx context.Context, key string, r io.Reader) error {
+	return s.write(key, func() error { return s.Store.Put(ctx, key, r) })
+}
+
+func (s *moodyStore) PutOnce(ctx context.Context, key string, data []byte) (stored []byte, err error) {
+	err = s.write(key, func() (err error) { stored, err = s.Store.PutOnce(ctx, key, data); return err })
+	return stored, err
+}
+
+// again calls an activity until it succeeds.
+func again[I, O any](method func(context.Context, I) (O, error), in I) O {
+	for try := 0; ; try++ {
+		out, err := method(context.Background(), in)
+		if err == nil {
+			return out
+		}
+		if try == 30 {
+			panic(err)
+		}
+	}
+}
