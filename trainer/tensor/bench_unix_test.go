@@ -47,3 +47,38 @@ func benchmarkStep(b *testing.B, m *gpt) {
 	b.ReportMetric(n/b.Elapsed().Seconds(), "tokens/s")
 	b.ReportMetric(float64(m.dev.PeakBytes())/(1<<20), "MiB")
 }
+
+// BenchmarkForward compares the executor of a graph with the eager forward
+// pass it was traced from.
+func BenchmarkForward(b *testing.B) {
+	d := openTest(b, Config{Threads: 2})
+	m := newGPT(d, 2, 128, 4, 256, 8, 256)
+	x, _ := batch(rand.New(rand.NewPCG(3, 4)), m.B*m.T, m.V)
+	ids := func() *Tensor { return d.Ints(x, m.B, m.T) }
+	g, err := d.Trace(ids(), m.logits)
+	if err != nil {
+		b.Fatal(err)
+	}
+	report := func(b *testing.B, f func()) {
+		f()
+		start := cpuTime()
+		for b.Loop() {
+			f()
+		}
+		b.ReportMetric((cpuTime()-start).Seconds()*1e3/float64(b.N), "cpu-ms")
+	}
+	b.Run("eager", func(b *testing.B) {
+		report(b, func() {
+			d.Reset()
+			d.NoGrad(func() { m.logits(ids()) })
+		})
+	})
+	b.Run("graph", func(b *testing.B) {
+		report(b, func() {
+			if _, err := g.Run(d, x); err != nil {
+				b.Fatal(err)
+			}
+		})
+		b.ReportMetric(float64(4*g.plan().floats)/(1<<20), "MiB")
+	})
+}
