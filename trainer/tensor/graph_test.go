@@ -177,7 +177,7 @@ func TestParseMalformed(t *testing.T) {
 		{`"axis":2`, `"axis":1.5`, `attribute "axis"`},
 		{`"shape":[1,2,3]`, `"shape":[1,2,4]`, "but it computes"},
 		{`"shape":[5,4]`, `"shape":[5,5]`, "has shape"},
-		{`"shape":[5,4]`, `"shape":[4611686018427387904,4]`, "not allowed"},
+		{`"shape":[5,4]`, `"shape":[2147483647,4]`, "not allowed"},
 		{`"name":"w"`, `"name":"v"`, "missing"},
 		{`"output":4`, `"output":9`, "output 9"},
 		{`"output":4`, `"output":0`, "want logits"},
