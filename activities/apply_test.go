@@ -82,6 +82,7 @@ func TestApplyRefusesBadEdits(t *testing.T) {
 		{"text not found", []experiment.Edit{{Path: file, Search: "nowhere", Replace: "x"}}, experiment.InvalidEdit, "does not stand in the file"},
 		{"binary", whole("package noop\x00"), experiment.InvalidEdit, "NUL"},
 		{"oversized", whole("package noop\n//" + strings.Repeat("x", 70<<10)), experiment.InvalidEdit, "65536"},
+		{"against the target's rules", []experiment.Edit{{Path: file, Search: "= 0.03", Replace: "= -1"}}, experiment.InvalidEdit, "LR"},
 		{"syntax error", whole("package noop\nconst ("), experiment.InvalidEdit, "noop/train.go"},
 		{"does not build", outcome("build-failed"), experiment.BuildFailed, "playing"},
 		{"not causal", outcome("not-causal"), experiment.NotCausal, "playing"},

@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -156,54 +155,37 @@ func TestFailedApplyIsDecided(t *testing.T) {
 	}
 }
 
-// TestDecideSurvivesFailedWrites fails each write in turn, before and after it
-// took place, and tries again.
-func TestDecideSurvivesFailedWrites(t *testing.T) {
-	for at := 1; at <= 2; at++ {
-		for _, before := range []bool{true, false} {
-			r, dir, in := oneExperiment(t)
-			store := r.Store
-			faulty := &faultyStore{Store: store, at: at, fault: func(b bool) error {
-				if b == before {
-					return syscall.EIO
-				}
-				return nil
-			}}
-			r.Store, r.Ledger.Store = faulty, faulty
-			_, err := do(t, r, r.Decide, in)
-			if wrote := faulty.writes >= at; wrote != (err != nil) {
-				t.Errorf("write %d of %d failed, Decide says %v", at, faulty.writes, err)
-			}
-			r.Store, r.Ledger.Store = store, store
-			must(t, r, r.Decide, in)
-			wantDecided(t, r, dir, in)
-		}
-	}
-}
-
-// TestDecideSurvivesKill kills a process that decides with SIGKILL at each git
-// command that it runs, and decides again in another. The git on its path is a
-// script that counts, and kills its parent instead of the k-th command.
-func TestDecideSurvivesKill(t *testing.T) {
+// TestKill kills a process that applies and decides with SIGKILL at each git
+// command that it runs, and does both again in another. The git on its path is
+// a script that counts, and kills its parent instead of the k-th command.
+func TestKill(t *testing.T) {
 	realGit, err := exec.LookPath("git")
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed := 0
-	_, original, in := oneExperiment(t)
-	for k := 1; ; k++ {
+	original := newCheckout(t)
+	r := newResearch(t, original, setLR("0.02"))
+	c := prepared(t, r)
+	baseline(t, r, c)
+	must(t, r, r.Propose, ProposeInput{Campaign: c, Number: 1, Parent: experiment.Incumbent{Commit: c.Base}})
+	copied := func() string {
 		dir := filepath.Join(t.TempDir(), "checkout")
 		if err := os.CopyFS(dir, os.DirFS(original)); err != nil {
 			t.Fatal(err)
 		}
-		bin := t.TempDir()
+		return dir
+	}
+	want := applyAndDecide(t, copied())
+	killed := 0
+	for k := 1; ; k++ {
+		dir, bin := copied(), t.TempDir()
 		script := fmt.Sprintf("#!/bin/sh\necho x >>%[1]s/count\n[ $(wc -l <%[1]s/count) -eq %[2]d ] && kill -9 $PPID\nexec %[3]s \"$@\"\n", bin, k, realGit)
 		writeFile(t, filepath.Join(bin, "git"), script)
 		if err := os.Chmod(filepath.Join(bin, "git"), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		cmd := exec.Command(os.Args[0], "-test.run=^TestHelperDecide$")
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "DECIDE_CHECKOUT="+dir, "DECIDE_COMMIT="+in.Commit)
+		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledProcess$")
+		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "KILLED_IN="+dir)
 		out, err := cmd.CombinedOutput()
 		if err == nil {
 			break // it ran fewer than k commands
@@ -212,28 +194,42 @@ func TestDecideSurvivesKill(t *testing.T) {
 			t.Fatalf("command %d: %v: %s", k, err, out)
 		}
 		killed++
-		r := newResearch(t, dir, nil) // another process knows nothing
-		must(t, r, r.Decide, in)
-		wantDecided(t, r, dir, in)
+		in := applyAndDecide(t, dir)
+		if in.Commit != want.Commit {
+			t.Errorf("after a kill at command %d the candidate is %s, not %s", k, in.Commit, want.Commit)
+		}
+		wantDecided(t, newResearch(t, dir, nil), dir, in)
 	}
-	if killed < 5 {
+	if killed < 20 {
 		t.Errorf("only %d kills: is git found by its name?", killed)
 	}
-	t.Log("killed at", strconv.Itoa(killed), "commands")
+	t.Log("killed at", killed, "commands")
 }
 
-// TestHelperDecide is the process that is killed.
-func TestHelperDecide(t *testing.T) {
-	dir := os.Getenv("DECIDE_CHECKOUT")
+// TestKilledProcess is the process that is killed.
+func TestKilledProcess(t *testing.T) {
+	dir := os.Getenv("KILLED_IN")
 	if dir == "" {
-		t.Skip("runs as a process of TestDecideSurvivesKill")
+		t.Skip("runs as a process of TestKill")
 	}
+	applyAndDecide(t, dir)
+}
+
+// applyAndDecide ends experiment 1 in a process that knows only its home.
+func applyAndDecide(t *testing.T, dir string) DecideInput {
+	t.Helper()
 	r := newResearch(t, dir, nil)
 	var c experiment.Campaign
 	if _, err := readJSON(t.Context(), r.Store, experiment.CampaignKey("mar5", campaignFile), &c); err != nil {
 		t.Fatal(err)
 	}
-	must(t, r, r.Decide, keepInput(c, os.Getenv("DECIDE_COMMIT"), 2.2))
+	applied := must(t, r, r.Apply, ApplyInput{Campaign: c, Number: 1, Parent: c.Base})
+	if applied.Failure != nil {
+		t.Fatal(applied.Failure)
+	}
+	in := keepInput(c, applied.Commit, 2.2)
+	must(t, r, r.Decide, in)
+	return in
 }
 
 // TestEachActivitySurvivesFailedWrites fails every write of a campaign's first
