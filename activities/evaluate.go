@@ -43,7 +43,7 @@ func (a *Train) evaluate(ctx context.Context, in EvaluateInput) (EvaluateResult,
 	defer cancel()
 	score, err := a.score(running, in, run)
 	if err != nil {
-		return result, fmt.Errorf("evaluating experiment %d, run %d: %w", in.Number, in.Run, err)
+		return result, fmt.Errorf("evaluating experiment %d, run %d: %w", in.Number, in.Run, stopped(running, err))
 	}
 	m := &result.Measurement
 	m.ValBpb, m.EvalSeconds, m.GraphDigest, m.Failure = score.ValBpb, score.Seconds, score.GraphDigest, score.Failure
@@ -93,7 +93,7 @@ func (a *Train) score(ctx context.Context, in EvaluateInput, run attempts) (targ
 	var log bytes.Buffer
 	score, err := t.Evaluate(ctx, target.EvaluateSpec{
 		ID: a.slotID() + filepath.Base(dir), Evaluator: evaluator, Model: model, Val: filepath.Join(data, "val"),
-		Proved: in.GraphDigest, Cores: max(1, a.Cores), Memory: a.memory(), Dir: dir, Log: &log,
+		Proved: in.GraphDigest, Cores: max(1, a.Cores), Memory: a.Memory, Dir: dir, Log: &log,
 	})
 	if log.Len() > 0 && ctx.Err() == nil {
 		err = errors.Join(err, putText(ctx, a.Store, run.key("evaluate.log"), log.Bytes()))

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -80,4 +81,13 @@ func untilWorkerStops(ctx context.Context) (context.Context, context.CancelFunc)
 		}()
 	}
 	return ctx, func() { cancel(nil) }
+}
+
+// stopped makes sure that an error which came of the worker's stopping does not
+// look like a cancellation, which Temporal would not try again.
+func stopped(running context.Context, err error) error {
+	if errors.Is(context.Cause(running), errWorkerStops) && errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%v: %w", err, errWorkerStops)
+	}
+	return err
 }

@@ -32,7 +32,7 @@ type Train struct {
 	Sandbox sandbox.Sandbox // ends leftovers; nil is sandbox.Process{}
 	Slot    string          // the slot's own task queue
 	Cores   int             // of the slot; at least 1
-	Memory  int64           // bytes a run may hold; 0 is three quarters of the machine's
+	Memory  int64           // bytes a run may hold; 0 leaves it to the target
 }
 
 // runRecord is what run-<k>.json holds.
@@ -62,7 +62,7 @@ func (a *Train) train(ctx context.Context, in TrainInput) (runRecord, error) {
 	defer cancel()
 	release, err := a.takeSlot(running)
 	if err != nil {
-		return record, err
+		return record, stopped(running, err)
 	}
 	defer release()
 	// An attempt that was taken for dead may have finished while we waited.
@@ -72,7 +72,7 @@ func (a *Train) train(ctx context.Context, in TrainInput) (runRecord, error) {
 	run := attempts{a.Home, in.Campaign.Tag(), in.Number, in.Run}
 	result, err := a.attempt(running, in, run, beat)
 	if err != nil {
-		return record, fmt.Errorf("training experiment %d, run %d: %w", in.Number, in.Run, err)
+		return record, fmt.Errorf("training experiment %d, run %d: %w", in.Number, in.Run, stopped(running, err))
 	}
 	// From here on the worker's stopping does not matter: the run is over, and
 	// to store it takes a moment.
@@ -105,7 +105,7 @@ func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *
 	budget := in.Campaign.Settings.Budget
 	return t.Train(ctx, target.TrainSpec{
 		ID: a.slotID() + filepath.Base(filepath.Dir(dir)) + "/" + filepath.Base(dir), Program: program, Dir: dir,
-		Train: filepath.Join(data, "train"), Seed: in.Seed, Budget: budget, Cores: max(1, a.Cores), Memory: a.memory(),
+		Train: filepath.Join(data, "train"), Seed: in.Seed, Budget: budget, Cores: max(1, a.Cores), Memory: a.Memory,
 		Resume: earlier, Log: log,
 	}, func(p target.Progress) {
 		beat.set(Progress{
@@ -174,14 +174,6 @@ func (a *Train) target(c experiment.Campaign) (target.Target, error) {
 		return nil, refuse(ErrInvalidSettings, "target of campaign %s: %w", c.Tag(), err)
 	}
 	return t, nil
-}
-
-// memory leaves some of the machine to the workers and the engine.
-func (a *Train) memory() int64 {
-	if a.Memory > 0 {
-		return a.Memory
-	}
-	return sandbox.TotalMemory() / 4 * 3
 }
 
 // takeSlot waits for the slot to be free and makes sure that it is empty.

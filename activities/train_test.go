@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
+	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -356,6 +357,33 @@ func TestWorkerKilled(t *testing.T) {
 	s.resumed(t, 3)
 }
 
+// TestSlotIsCleared: what an earlier worker has left on the slot is ended
+// before anything runs there, and nothing else is.
+func TestSlotIsCleared(t *testing.T) {
+	s, other := noopSlot(t), noopSlot(t)
+	leave := func(s slot) <-chan error {
+		c := exec.Command("sleep", "3600")
+		c.Env = []string{sandbox.IDVariable + "=" + s.slotID() + "mar5/0006-0-1"}
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Process.Kill() })
+		ended := make(chan error, 1)
+		go func() { ended <- c.Wait() }()
+		return ended
+	}
+	ours, theirs := leave(s), leave(other)
+	s.train(t)
+	if err := <-ours; err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("ended with %v", err)
+	}
+	select {
+	case err := <-theirs:
+		t.Errorf("a process of another slot was ended: %v", err)
+	default:
+	}
+}
+
 // TestSlotIsExclusive: nothing else runs on a slot that is taken.
 func TestSlotIsExclusive(t *testing.T) {
 	s := noopSlot(t)
@@ -395,5 +423,18 @@ func TestJoinCurves(t *testing.T) {
 		if got := joinCurves(c.curves); !bytes.Equal(got, c.want) {
 			t.Errorf("%q joined to %q", c.curves, got)
 		}
+	}
+}
+
+// TestStopped: Temporal tries again what a stopping worker has given up.
+func TestStopped(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	lock := fmt.Errorf("waiting for the lock: %w", context.Canceled)
+	if got := stopped(ctx, lock); got != lock {
+		t.Errorf("while the worker goes on: %v", got)
+	}
+	cancel(errWorkerStops)
+	if got := stopped(ctx, lock); errors.Is(got, context.Canceled) || !errors.Is(got, errWorkerStops) || !strings.Contains(got.Error(), "waiting for the lock") {
+		t.Errorf("while it stops: %v", got)
 	}
 }

@@ -62,6 +62,7 @@ func evaluatorResult(o sandbox.Outcome, stdout []byte, result any) error {
 
 // evaluator runs a subcommand that looks at a model.
 func (g *GoGPT) evaluator(ctx context.Context, s EvaluateSpec, args ...string) (Score, error) {
+	s.Memory = memoryOr(s.Memory)
 	if err := absolute(&s.Evaluator, &s.Model, &s.Val, &s.Dir); err != nil {
 		return Score{}, err
 	}
@@ -118,6 +119,7 @@ func (g *GoGPT) Smoke(ctx context.Context, s SmokeSpec) (string, *experiment.Fai
 	if s.Log == nil {
 		s.Log = io.Discard
 	}
+	s.Memory = memoryOr(s.Memory)
 	if err := absolute(&s.Program, &s.Evaluator, &s.Dir, &s.Train); err != nil {
 		return "", nil, err
 	}

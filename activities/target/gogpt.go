@@ -87,6 +87,14 @@ func idOr(id string) string {
 	return id
 }
 
+// memoryOr leaves some of the machine to the workers and the engine.
+func memoryOr(limit int64) int64 {
+	if limit > 0 {
+		return limit
+	}
+	return sandbox.TotalMemory() / 4 * 3
+}
+
 // errTooLong is the cause of the end of a context that run has made.
 var errTooLong = errors.New("time limit reached")
 

@@ -79,7 +79,7 @@ type SmokeSpec struct {
 	Dir                string // an empty directory for the run
 	Train              string // training split
 	Cores              int
-	Memory             int64 // bytes the process tree may hold; 0 is no limit
+	Memory             int64 // bytes the process tree may hold; 0 is three quarters of the machine's
 	Log                io.Writer
 }
 
@@ -92,7 +92,7 @@ type TrainSpec struct {
 	Seed    uint64
 	Budget  experiment.Duration
 	Cores   int
-	Memory  int64 // bytes the process tree may hold; 0 is no limit
+	Memory  int64 // as in SmokeSpec
 	// Resume lists directories of earlier attempts at the same run, newest
 	// first; Train continues from the newest checkpoint that is whole.
 	Resume []string
@@ -127,7 +127,7 @@ type EvaluateSpec struct {
 	Val       string // validation split
 	Proved    string // digest of a graph structure that Smoke proved causal
 	Cores     int
-	Memory    int64  // bytes the evaluator may hold; 0 is no limit
+	Memory    int64  // as in SmokeSpec
 	Dir       string // an existing directory for what it may need to write
 	Log       io.Writer
 }

@@ -46,6 +46,7 @@ func (g *GoGPT) Train(ctx context.Context, s TrainSpec, report func(Progress)) (
 	if s.Log == nil {
 		s.Log = io.Discard
 	}
+	s.Memory = memoryOr(s.Memory)
 	if err := absolute(&s.Program, &s.Dir, &s.Train); err != nil {
 		return Record{}, err
 	}
