@@ -33,7 +33,7 @@ type slot struct {
 }
 
 // newSlot makes a slot for a target whose sources are in root.
-func newSlot(t *testing.T, home, name string, root fs.FS) slot {
+func newSlot(t testing.TB, home, name string, root fs.FS) slot {
 	t.Helper()
 	goCache, err := exec.Command("go", "env", "GOCACHE").Output()
 	if err != nil {
@@ -64,7 +64,7 @@ func newSlot(t *testing.T, home, name string, root fs.FS) slot {
 	return s
 }
 
-func archiveOf(t *testing.T, root fs.FS) []byte {
+func archiveOf(t testing.TB, root fs.FS) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
@@ -92,7 +92,7 @@ func fakeSlot(t *testing.T, home string) slot {
 	return newSlot(t, home, "gogpt", os.DirFS("target/testdata/fake"))
 }
 
-func noopSlot(t *testing.T) slot {
+func noopSlot(t testing.TB) slot {
 	root := t.TempDir()
 	if err := errors.Join(os.Mkdir(filepath.Join(root, "noop"), 0o755), os.WriteFile(filepath.Join(root, "noop/train.go"), []byte(target.NoopSource), 0o644)); err != nil {
 		t.Fatal(err)
