@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+	"github.com/autoresearch-go/autoresearch/workers/cluster"
+	"github.com/autoresearch-go/autoresearch/workflows"
+)
+
+// find tells which campaign settings mean, and what there is of it. Without a
+// tag it is the only unfinished one, or a new one named after today.
+func (a *app) find(ctx context.Context, c *cluster.Cluster, s experiment.Settings) (experiment.Settings, known, error) {
+	if s.Tag == "" {
+		tag, err := a.onlyUnfinished(ctx, c)
+		if err != nil {
+			return s, known{}, err
+		}
+		if tag == "" {
+			tag, err = dateTag(a.now(), func(tag string) (bool, error) { return a.taken(ctx, c, tag) })
+		}
+		if err != nil {
+			return s, known{}, err
+		}
+		s.Tag = tag
+	}
+	k, err := a.knownOf(ctx, c, s.Tag)
+	return s, k, err
+}
+
+// onlyUnfinished is "" when there is none.
+func (a *app) onlyUnfinished(ctx context.Context, c *cluster.Cluster) (string, error) {
+	tags, err := a.unfinished(ctx, c)
+	switch {
+	case err != nil || len(tags) == 0:
+		return "", err
+	case len(tags) == 1:
+		return tags[0], nil
+	}
+	return "", conflict("name one with --tag, or a new one", "several campaigns are unfinished: %s", strings.Join(tags, ", "))
+}
+
+// taken tells whether a tag names a campaign already.
+func (a *app) taken(ctx context.Context, c *cluster.Cluster, tag string) (bool, error) {
+	k, err := a.knownOf(ctx, c, tag)
+	return k.recorded != nil || k.workflow != nil, err
+}
+
+// knownOf collects what ledger and Temporal have of a campaign.
+func (a *app) knownOf(ctx context.Context, c *cluster.Cluster, tag string) (known, error) {
+	var k known
+	recorded, ok, err := a.campaign(ctx, tag)
+	if err != nil {
+		return k, err
+	}
+	if ok {
+		k.recorded = &recorded.Settings
+	}
+	results, err := a.ledgerOf().Results(ctx, tag)
+	if err != nil {
+		return k, err
+	}
+	k.tally, k.decided = tally(results), len(results)
+	e, err := describe(ctx, c, tag)
+	var missing *serviceerror.NotFound
+	if errors.As(err, &missing) {
+		return k, nil
+	}
+	if err == nil {
+		k.workflow = &e
+	}
+	return k, err
+}
+
+// carryOut does what was planned, and says so.
+func (a *app) carryOut(ctx context.Context, c *cluster.Cluster, what action, s experiment.Settings, k known, g given) error {
+	a.note("proposer  %s", proposerNote(s.WithDefaults().Proposer))
+	a.note("budget    %s", settingsNote(s.WithDefaults()))
+	switch what {
+	case begin:
+		a.note("campaign  %s, new", s.Tag)
+		return a.startWorkflow(ctx, c, s)
+	case goOn:
+		a.note("campaign  %s, resumed over its ledger at experiment %d", s.Tag, k.decided)
+		return a.startWorkflow(ctx, c, s)
+	case attach:
+		a.note("campaign  %s, resumed at experiment %d", s.Tag, k.decided)
+		return a.changeLimits(ctx, c, s, g)
+	}
+	a.note("campaign  %s, complete", s.Tag)
+	return nil
+}
+
+// changeLimits sends the limits of the command line to a campaign that runs.
+func (a *app) changeLimits(ctx context.Context, c *cluster.Cluster, s experiment.Settings, g given) error {
+	if !g.any() {
+		return nil
+	}
+	st, err := patiently(ctx, c, s.Tag)
+	if err != nil {
+		return err
+	}
+	if g.merge(st.Limits, s.Limits) == st.Limits {
+		return nil // the same command again
+	}
+	answer, err := update(ctx, c, s.Tag, message{name: workflows.MessageSetBudget, arg: g.change(s.Limits)})
+	if err == nil {
+		a.note("changed   %s", answer.Message)
+	}
+	return err
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+	"github.com/autoresearch-go/autoresearch/workflows"
+)
+
+// newBudget makes "budget".
+func newBudget(a *app) *cobra.Command {
+	var tag string
+	var l experiment.Limits
+	c := &cobra.Command{
+		Use: "budget", Short: "change the limits of a running campaign", Args: cobra.NoArgs,
+		Long: "Budget sets the limits that end a campaign; a limit that is not given stays as\nit is, and 0 removes it. The charged time per run (up --budget) cannot change:\nresults of different budgets cannot be compared.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			g := limitsGiven(cmd.Flags())
+			if !g.any() {
+				return usage("for example: autoresearch budget --experiments 200", "no limit is given")
+			}
+			if err := l.Validate(); err != nil {
+				return usage("", "%w", err)
+			}
+			return a.tell(cmd.Context(), tag, message{name: workflows.MessageSetBudget, arg: g.change(l)})
+		},
+	}
+	tagFlag(c, &tag)
+	limitFlags(c.Flags(), &l)
+	return c
+}
+
+// limitFlags adds the flags of experiment.Limits.
+func limitFlags(f *pflag.FlagSet, l *experiment.Limits) {
+	f.IntVar(&l.Experiments, "experiments", 0, "end after `N` experiments; the baseline is not counted")
+	f.Var((*durationFlag)(&l.WallTime), "wall-time", "end after this `TIME`, such as 8h")
+	f.IntVar(&l.Plateau, "plateau", 0, "end after `N` experiments in a row without a keep")
+}
+
+// limitsGiven tells which of those flags are on the command line.
+func limitsGiven(f *pflag.FlagSet) given {
+	return given{experiments: f.Changed("experiments"), wallTime: f.Changed("wall-time"), plateau: f.Changed("plateau")}
+}
+
+// durationFlag reads an experiment.Duration.
+type durationFlag experiment.Duration
+
+func (d *durationFlag) String() string {
+	if *d == 0 {
+		return ""
+	}
+	return experiment.Duration(*d).String()
+}
+
+func (d *durationFlag) Type() string { return "duration" }
+
+// Set reads "60s", and "60" as seconds, as JSON input does.
+func (d *durationFlag) Set(text string) error {
+	v := (*experiment.Duration)(d)
+	if v.UnmarshalJSON([]byte(text)) == nil {
+		return nil
+	}
+	quoted, err := json.Marshal(text)
+	if err != nil {
+		return err
+	}
+	return v.UnmarshalJSON(quoted)
+}

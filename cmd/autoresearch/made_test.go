@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/activities/artifact"
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// madeAt is when the made-up campaign began.
+var madeAt = time.Date(2026, 3, 5, 9, 0, 0, 0, time.UTC)
+
+// made is a campaign that never ran: a baseline, keeps, discards, a duplicate
+// and a crash.
+func made(tag string) []experiment.Result {
+	rows := []struct {
+		verdict experiment.Verdict
+		reason  experiment.Reason
+		score   float64
+		title   string
+	}{
+		{experiment.Keep, experiment.Baseline, 2.5923, "baseline"},
+		{experiment.Discard, experiment.WithinNoise, 2.5901, "raise WeightDecay from 0.1 to 0.12"},
+		{experiment.Keep, experiment.Improved, 2.5312, "raise MatrixLR from 0.02 to 0.031"},
+		{experiment.Crash, experiment.OOM, 0, "raise BatchSize from 16 to 512"},
+		{experiment.Discard, experiment.Duplicate, 0, "raise MatrixLR from 0.02 to 0.031"},
+		{experiment.Discard, experiment.Worse, 3.9100, "lower Depth from 4 to 1"},
+		{experiment.Keep, experiment.Improved, 2.4312, "lower Window from 256 to 128, <b>&\"quoted\"</b>"},
+	}
+	var out []experiment.Result
+	var best experiment.Incumbent
+	for n, row := range rows {
+		r := experiment.Result{
+			Campaign: tag, Experiment: n, Commit: fmt.Sprintf("%040x", 0xabc0000+n), Verdict: row.verdict, Reason: row.reason,
+			Title: row.title, Proposer: "hpo", Policy: "threshold/1", Threshold: 0.03, Message: "made up for a test",
+			Noise: experiment.Noise{StdDev: 0.02, DoF: 4}, NoiseAfter: experiment.Noise{StdDev: 0.012, DoF: 6},
+			DecidedAt: madeAt.Add(time.Duration(n) * time.Minute),
+			Measurements: []experiment.Measurement{{Seed: 7, ValBpb: row.score, ChargedSeconds: 60, WallSeconds: 64, Tokens: 480000,
+				Steps: 937, Parameters: 1250000, PeakBytes: 300e6, Attempts: 1}},
+		}
+		if n > 0 {
+			against := best
+			r.Against, r.Parent = &against, best.Commit
+		}
+		if row.score > 0 {
+			r.ValBpb = &row.score
+		}
+		if row.verdict == experiment.Keep {
+			best = experiment.Incumbent{Experiment: n, Commit: r.Commit, ValBpb: row.score, Runs: 1, Title: row.title}
+		}
+		if row.reason == experiment.OOM {
+			r.Measurements[0].Failure = &experiment.Failure{Reason: experiment.OOM, Message: "killed at 2.0 GB"}
+			r.LogTail = []string{"step 1", "\x1b[31mout of memory\x1b[0m"}
+		}
+		r.Incumbent = best
+		r.Sum()
+		out = append(out, r)
+	}
+	return out
+}
+
+// writeMade puts a made-up campaign into a home, by the real ledger.
+func writeMade(home experiment.Home, tag string, limit int) error {
+	ctx := context.Background()
+	store := artifact.NewFile(home.Artifacts())
+	put := func(key string, text string) error { return store.Put(ctx, key, bytes.NewReader([]byte(text))) }
+	settings := experiment.Settings{Tag: tag, Budget: experiment.Duration(2 * time.Second), Limits: experiment.Limits{Experiments: limit}}.WithDefaults()
+	campaign, err := json.Marshal(experiment.Campaign{Settings: settings, StartedAt: madeAt})
+	if err != nil {
+		return err
+	}
+	if err := put(experiment.CampaignKey(tag, "campaign.json"), string(campaign)); err != nil {
+		return err
+	}
+	l := &ledger.Ledger{Home: home, Store: store}
+	for _, r := range made(tag) {
+		if _, err := l.Record(ctx, r); err != nil {
+			return err
+		}
+		patch := fmt.Sprintf("--- a/train.go\n+++ b/train.go\n-\tRate = 0.02\n+\tRate = 0.031 // #%d\n", r.Experiment)
+		for name, text := range map[string]string{"candidate.patch": patch, "metrics.jsonl": madeCurve(200), "proposal.md": "# " + r.Title + "\n\n**Hypothesis.** It may help.\n"} {
+			if err := put(experiment.Key(tag, r.Experiment, name), text); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// madeCurve is the metrics of a run whose loss falls.
+func madeCurve(n int) string {
+	var b bytes.Buffer
+	for i := 1; i <= n; i++ {
+		fmt.Fprintf(&b, "{\"step\":%d,\"charged_seconds\":%.3f,\"loss\":%.4f}\n", i, float64(i)*60/float64(n), 1.6+4/float64(i))
+	}
+	return b.String()
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// The scripts in testdata/script run the real command. None of them starts an
+// engine: what needs one is tested end to end elsewhere.
+//
+//	autoresearch ARGS...     the command
+//	made-ledger TAG LIMIT    puts a made-up campaign into ./.autoresearch
+//	clone DIR                a repository with a committed target
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"autoresearch": main,
+		"made-ledger":  madeLedger,
+	})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script", RequireExplicitExec: true, RequireUniqueNames: true,
+		UpdateScripts: os.Getenv("UPDATE_SCRIPTS") != "",
+		Setup: func(e *testscript.Env) error {
+			// The developer's own Temporal, caches and locale stay outside.
+			e.Setenv("TEMPORAL_CONFIG_FILE", os.DevNull)
+			e.Setenv("XDG_CACHE_HOME", e.WorkDir+"/user-cache")
+			e.Setenv("LANG", "C.UTF-8")
+			e.Setenv("TZ", "UTC")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"clone": clone, "exits": exits},
+	})
+}
+
+// clone makes a repository with a committed target.
+func clone(ts *testscript.TestScript, neg bool, args []string) {
+	dir := ts.MkAbs(args[0])
+	ts.Check(os.MkdirAll(dir+"/trainer", 0o755))
+	ts.Check(os.WriteFile(dir+"/trainer/train.go", []byte("package main\n"), 0o644))
+	ts.Check(os.WriteFile(dir+"/go.mod", []byte("module x\n"), 0o644))
+	for _, cmd := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "-q", "-m", "x"}} {
+		ts.Check(ts.Exec("git", append([]string{"-C", dir}, cmd...)...))
+	}
+}
+
+// exits runs a command and checks its exit status: exits 2 autoresearch up.
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if e, ok := err.(*exec.ExitError); ok {
+		got = e.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit status %d, want %d", got, want)
+	}
+}
+
+func madeLedger() {
+	limit, err := strconv.Atoi(os.Args[2])
+	if err == nil {
+		err = writeMade(experiment.HomeDir, os.Args[1], limit)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}

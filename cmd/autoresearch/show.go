@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// newShow makes "show".
+func newShow(a *app) *cobra.Command {
+	var tag string
+	c := &cobra.Command{
+		Use: "show N", Short: "one experiment: proposal, diff, curve, verdict and why", Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := strconv.Atoi(strings.TrimPrefix(args[0], "#"))
+			if err != nil || n < 0 {
+				return usage("for example: autoresearch show 7", "%q is not the number of an experiment", args[0])
+			}
+			e, err := a.exhibit(cmd.Context(), tag, n)
+			if err != nil {
+				return err
+			}
+			if a.json {
+				return a.object(e)
+			}
+			a.printExhibit(e)
+			return nil
+		},
+	}
+	tagFlag(c, &tag)
+	return c
+}
+
+// exhibit is all that the ledger keeps of an experiment, but for the model.
+type exhibit struct {
+	experiment.Result
+	ProposalText string  `json:"proposal"` // Markdown
+	Patch        string  `json:"patch"`
+	Curve        []point `json:"curve"`
+}
+
+// exhibit collects an experiment. What a crash has not left behind is empty.
+func (a *app) exhibit(ctx context.Context, tag string, n int) (exhibit, error) {
+	tag, err := a.readTag(ctx, tag)
+	if err != nil {
+		return exhibit{}, err
+	}
+	r, err := a.ledgerOf().Decided(ctx, tag, n)
+	if err != nil {
+		return exhibit{}, err
+	}
+	if r == nil {
+		return exhibit{}, a.noExperiment(ctx, tag, n)
+	}
+	e := exhibit{Result: *r}
+	for _, part := range []struct {
+		name string
+		into *string
+	}{{"proposal.md", &e.ProposalText}, {"candidate.patch", &e.Patch}} {
+		b, _, err := a.read(ctx, experiment.Key(tag, n, part.name))
+		if err != nil {
+			return exhibit{}, err
+		}
+		*part.into = string(b)
+	}
+	e.Curve, err = a.metrics(ctx, tag, n)
+	return e, err
+}
+
+// noExperiment tells an unknown campaign, an unknown number and an experiment
+// that is not decided yet apart.
+func (a *app) noExperiment(ctx context.Context, tag string, n int) error {
+	tag, results, err := a.results(ctx, tag)
+	if err != nil {
+		return err
+	}
+	if len(results) == 0 {
+		return notFound("it appears when the baseline is measured", "campaign %s has no decided experiment yet", tag)
+	}
+	return notFound(fmt.Sprintf("experiments 0 to %d are decided", results[len(results)-1].Experiment),
+		"campaign %s has no decided experiment %d", tag, n)
+}
+
+// metrics reads the curve of the experiment's first run.
+func (a *app) metrics(ctx context.Context, tag string, n int) ([]point, error) {
+	b, ok, err := a.read(ctx, experiment.Key(tag, n, "metrics.jsonl"))
+	if err != nil || !ok {
+		return nil, err
+	}
+	var out []point
+	for line := range bytes.Lines(b) {
+		var p point
+		if json.Unmarshal(line, &p) == nil {
+			out = append(out, p)
+		}
+	}
+	return out, nil
+}
+
+// printExhibit writes an experiment for a person, the verdict first.
+func (a *app) printExhibit(e exhibit) {
+	s := a.styleOf(a.stdout)
+	a.line(eventLine(e.Result, s))
+	if e.Message != "" {
+		a.line("why       " + s.printable(e.Message))
+	}
+	if e.Commit != "" {
+		a.line(fmt.Sprintf("commit    %s  (git --git-dir %s show %s)", e.Commit, a.near(a.home().Repo()), experiment.ShortCommit(e.Commit)))
+	}
+	if e.Parent != "" {
+		a.line("parent    " + e.Parent)
+	}
+	a.line(fmt.Sprintf("decided   by %s at %s, threshold %.4f, noise %.4f", e.Policy, e.DecidedAt.Local().Format("2006-01-02 15:04:05"), e.Threshold, e.Noise.StdDev))
+	for i, m := range e.Measurements {
+		a.line(fmt.Sprintf("run %-5d %s", i, measurement(m, s)))
+	}
+	a.block(s, "proposal", e.ProposalText)
+	a.printPatch(s, e.Patch)
+	a.printCurve(s, e.Curve)
+	a.block(s, "last lines of the log", strings.Join(e.LogTail, "\n"))
+}
+
+// measurement is one run in one line.
+func measurement(m experiment.Measurement, s style) string {
+	score := fmt.Sprintf("val_bpb %.4f", m.ValBpb)
+	if m.Failure != nil {
+		score = string(m.Failure.Reason) + ": " + s.printable(m.Failure.Message)
+	}
+	return fmt.Sprintf("%s  seed %d  charged %s  wall %s  %d steps  %s tokens  %s parameters  peak %.0f MB  attempts %d",
+		score, m.Seed, seconds(m.ChargedSeconds), seconds(m.WallSeconds), m.Steps, count(float64(m.Tokens)),
+		count(float64(m.Parameters)), float64(m.PeakBytes)/1e6, max(m.Attempts, 1))
+}
+
+// block writes a part with a heading, made safe for a terminal line by line.
+func (a *app) block(s style, heading, text string) {
+	text = strings.TrimSpace(text)
+	if text == "" {
+		return
+	}
+	a.line("")
+	a.line(s.paint(loud, heading))
+	for _, line := range strings.Split(text, "\n") {
+		a.line(strings.TrimRight("  "+s.printable(strings.ReplaceAll(line, "\t", "    ")), " "))
+	}
+}
+
+// printPatch writes the diff, in color where there is some.
+func (a *app) printPatch(s style, patch string) {
+	patch = strings.TrimRight(patch, "\n")
+	if patch == "" {
+		return
+	}
+	a.line("")
+	a.line(s.paint(loud, "diff"))
+	for _, line := range strings.Split(patch, "\n") {
+		color := ""
+		switch {
+		case strings.HasPrefix(line, "+++"), strings.HasPrefix(line, "---"):
+		case strings.HasPrefix(line, "+"):
+			color = good
+		case strings.HasPrefix(line, "-"):
+			color = bad
+		}
+		line = s.printable(strings.ReplaceAll(line, "\t", "    "))
+		if color != "" {
+			line = s.paint(color, line)
+		}
+		a.line("  " + line)
+	}
+}
+
+// printCurve draws the training curve.
+func (a *app) printCurve(s style, points []point) {
+	width, terminal := a.size(a.stdout)
+	if !terminal {
+		width = 80
+	}
+	lines := curve(points, min(max(width-12, 10), 100), 10, s)
+	if len(lines) == 0 {
+		return
+	}
+	a.line("")
+	a.line(s.paint(loud, "curve"))
+	for _, line := range lines {
+		a.line(line)
+	}
+}

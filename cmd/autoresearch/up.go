@@ -1,0 +1,189 @@
+package main
+
+import (
+	"context"
+	"runtime"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+	"github.com/autoresearch-go/autoresearch/workers"
+	"github.com/autoresearch-go/autoresearch/workers/cluster"
+)
+
+const upHelp = `Up starts Temporal if none is there, starts the workers, starts or resumes a
+campaign, and shows what happens. Without --tag it resumes the only unfinished
+campaign of the home, or starts one that is named after today.
+
+Ctrl-C stops everything in order; a training run keeps its checkpoint. After
+that, and after a crash or a power cut, the same command goes on. A campaign
+that is complete goes on with a larger limit, such as a larger --experiments.`
+
+// up is one run of the command.
+type up struct {
+	*app
+	settings experiment.Settings // of the command line
+	given    given               // its limits
+	cores    int
+	leave    bool // --exit
+
+	top     string // of the checkout
+	session *session
+}
+
+// newUp makes "up".
+func newUp(a *app) *cobra.Command {
+	u := &up{app: a}
+	c := &cobra.Command{
+		Use: "up", Short: "start or resume a campaign, and watch it", Long: upHelp, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			u.given = limitsGiven(cmd.Flags())
+			if err := u.check(cmd); err != nil {
+				return err
+			}
+			return u.run(cmd.Context())
+		},
+	}
+	settingsFlags(c.Flags(), &u.settings)
+	coresFlag(c, &u.cores)
+	c.Flags().BoolVar(&u.leave, "exit", false, "leave when the campaign is complete: status 0, or 1 if it failed")
+	return c
+}
+
+func coresFlag(c *cobra.Command, cores *int) {
+	c.Flags().IntVar(cores, "cores", runtime.NumCPU(), "CPU `CORES` of the training slot")
+}
+
+// check refuses bad input before anything is built, started or written.
+func (u *up) check(cmd *cobra.Command) error {
+	if u.cores < 1 {
+		return usage("leave it out for all cores of this machine", "cores is %d: a training run needs at least one", u.cores)
+	}
+	t, err := checkSettings(u.settings, cmd.Flags())
+	if err != nil {
+		return err
+	}
+	if err := checkTools(); err != nil {
+		return err
+	}
+	u.top, err = checkCheckout(cmd.Context(), u.dir, t)
+	if err != nil {
+		return err
+	}
+	if err := u.checkHome(); err != nil {
+		return err
+	}
+	return u.checkConflict(cmd.Context(), u.settings)
+}
+
+// checkConflict compares a named campaign with the ledger.
+func (a *app) checkConflict(ctx context.Context, s experiment.Settings) error {
+	if s.Tag == "" {
+		return nil
+	}
+	recorded, ok, err := a.campaign(ctx, s.Tag)
+	if err != nil || !ok {
+		return err
+	}
+	_, _, err = plan(s, given{}, known{recorded: &recorded.Settings})
+	return err
+}
+
+// run is everything that takes time.
+func (u *up) run(ctx context.Context) (err error) {
+	u.note("home      %s", u.home())
+	u.session, err = u.open(ctx)
+	if err != nil {
+		return u.interrupted(ctx, "", err)
+	}
+	tag, err := u.campaignAndView(ctx)
+	if ctx.Err() != nil {
+		u.note("stopping: the workers first, then the engine; Ctrl-C again stops at once")
+	}
+	// Without workers of ours somebody else may be using the engine.
+	stopErr := u.session.close(ctx, u.session.workers != nil || !u.session.adopted)
+	if err = u.interrupted(ctx, tag, err); err != nil {
+		return err
+	}
+	return stopErr
+}
+
+// campaignAndView finds the campaign, gives it workers, and watches it.
+func (u *up) campaignAndView(ctx context.Context) (tag string, err error) {
+	c := u.session.cluster
+	settings, k, err := u.find(ctx, c, u.settings)
+	if err != nil {
+		return "", err
+	}
+	tag = settings.Tag
+	what, settings, err := plan(settings, u.given, k)
+	if err != nil {
+		return tag, err
+	}
+	if err := u.session.work(u.top, u.cores, workers.Research, workers.Train); err != nil {
+		return tag, err
+	}
+	if err := u.carryOut(ctx, c, what, settings, k, u.given); err != nil {
+		return tag, err
+	}
+	return tag, u.watch(ctx, c, tag, what, k)
+}
+
+// watch follows the campaign, and stays when it is complete unless told to
+// leave: the workers answer queries, and the UI is there.
+func (u *up) watch(ctx context.Context, c *cluster.Cluster, tag string, what action, k known) error {
+	if what != finished {
+		if err := u.session.during(ctx, newWatcher(u.app, c, tag, k.decided).follow); err != nil {
+			return err
+		}
+	}
+	if err := u.summary(ctx, tag); err != nil || u.leave {
+		return err
+	}
+	u.note("the engine and the workers stay until Ctrl-C; leave at once with --exit")
+	return u.session.during(ctx, func(ctx context.Context) error {
+		<-ctx.Done()
+		return ctx.Err()
+	})
+}
+
+// summary says what a complete campaign has found and how to go on.
+func (u *up) summary(ctx context.Context, tag string) error {
+	tag, results, err := u.results(ctx, tag)
+	if err != nil {
+		return err
+	}
+	recorded, _, err := u.campaign(ctx, tag)
+	if err != nil {
+		return err
+	}
+	st := statusOf(recorded, results)
+	st.Campaign, st.Phase = tag, experiment.Complete
+	if answer, err := query(ctx, u.session.cluster, tag); err == nil {
+		st = answer // it knows why the campaign ended
+	}
+	if !u.json {
+		u.printBest(st)
+	}
+	if st.StopReason != "" {
+		u.note("ended     %s", st.StopReason)
+	}
+	u.note("campaign %s is complete; to go on: autoresearch up --tag %s --experiments %d", tag, tag, max(2*st.Experiments, 10))
+	return nil
+}
+
+// interrupted turns whatever Ctrl-C made fail into one plain message.
+func (u *up) interrupted(ctx context.Context, tag string, err error) error {
+	if ctx.Err() == nil || err == nil {
+		return err
+	}
+	command := "autoresearch up"
+	if tag != "" {
+		command += " --tag " + tag
+	}
+	return newFailure(exitInterrupted, "resume with: "+command, "interrupted; nothing is lost")
+}
+
+// stopPatience bounds each step of an orderly stop.
+const stopPatience = 30 * time.Second

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/autoresearch-go/autoresearch/activities"
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// madeView is a campaign in the middle of a training run.
+func madeView() view {
+	st := statusOf(experiment.Campaign{StartedAt: madeAt, Settings: experiment.Settings{Tag: "mar5"}.WithDefaults()}, made("mar5"))
+	st.Campaign, st.Phase = "mar5", experiment.Running
+	st.Limits = experiment.Limits{Experiments: 100, WallTime: experiment.Duration(8 * time.Hour)}
+	return view{
+		tag: "mar5", status: &st, now: madeAt.Add(62 * time.Minute),
+		running: &running{number: 7, step: "train", title: "lower MatrixLR from 0.031 to 0.025", progress: &activities.Progress{
+			Step: 1240, Loss: 2.3123, ChargedSeconds: 37, BudgetSeconds: 60, TokensPerSec: 8123,
+		}},
+	}
+}
+
+func TestViewShowsTheRunningTraining(t *testing.T) {
+	require.Equal(t, strings.TrimPrefix(`
+mar5  running  6 of 100 experiments  2 kept  3 discarded  1 crashed  1h02m of 8h00m
+best  2.4312 (-0.1611 since the baseline)  #6 lower Window from 256 to 128, <b>&"quoted"</b>
+#7 train  ###################...........  62%  37s of 60s  step 1240  loss 2.3123  8.1k tokens/s
+   lower MatrixLR from 0.031 to 0.025`, "\n"), drawn(madeView(), 120, style{}))
+}
+
+func TestViewBesideABar(t *testing.T) {
+	lines := madeView().lines(120, style{utf8: true})
+	require.Contains(t, lines[2], "#7 train  ███████████████████░░░░░░░░░░░  62%")
+}
+
+func TestViewIsNeverWiderThanTheTerminal(t *testing.T) {
+	v := madeView()
+	v.trouble = []string{"train #7 failed: no space left on device (attempt 4), next try in 30s"}
+	v.running.title = "混合 " + strings.Repeat("長い題名", 30)
+	for width := 1; width < 200; width++ {
+		for _, s := range []style{{}, {utf8: true}} {
+			for _, line := range v.lines(width, s) {
+				require.Less(t, columns(line), max(width, 10), "%q at width %d", line, width)
+			}
+		}
+	}
+}
+
+func TestViewOnANarrowTerminal(t *testing.T) {
+	require.Equal(t, strings.TrimPrefix(`
+mar5  running  6 of 100 experiments ...
+best  2.4312 (-0.1611 since the base...
+#7 train  62%  37s of 60s  step 1240...
+   lower MatrixLR from 0.031 to 0.025`, "\n"), drawn(madeView(), 40, style{}))
+}
+
+func TestViewBeforeTheFirstAnswer(t *testing.T) {
+	v := view{tag: "mar5", waiting: "waiting for the campaign to answer", trouble: []string{"temporal does not answer"}}
+	require.Equal(t, "mar5  waiting for the campaign to answer\ntemporal does not answer", drawn(v, 80, style{}))
+}
+
+func TestViewBeforeTheBaseline(t *testing.T) {
+	v := madeView()
+	v.status.ValBpb, v.status.Tally = nil, experiment.Tally{}
+	v.running = &running{number: 0, step: "apply", since: v.now.Add(-7 * time.Second)}
+	require.Equal(t, strings.TrimPrefix(`
+mar5  running  0 of 100 experiments  1h02m of 8h00m
+best  not measured yet: the baseline comes first
+#0 apply  7s`, "\n"), drawn(v, 100, style{}))
+}
+
+func TestViewCannotBeHijacked(t *testing.T) {
+	v := madeView()
+	v.running.title = "\x1b[2J\x1b]0;gone\x07 cleared\nsecond line"
+	text := drawn(v, 120, style{utf8: true})
+	require.NotContains(t, text, "\x1b")
+	require.Contains(t, text, "[2J]0;gone cleared second line")
+}
+
+func TestColorsAreOptional(t *testing.T) {
+	require.NotContains(t, drawn(madeView(), 80, style{}), "\x1b")
+	require.Contains(t, drawn(madeView(), 80, style{color: true}), "\x1b[32mbest")
+}
+
+func drawn(v view, width int, s style) string { return strings.Join(v.lines(width, s), "\n") }
