@@ -185,5 +185,5 @@ func (u *user) checkResumed(tag string, n int, reached int64) {
 	}
 	log, err := os.ReadFile(filepath.Join(experiment.Home(u.home).Artifacts(), experiment.Key(tag, n, "train.log")))
 	require.NoError(t, err)
-	require.Contains(t, string(log), "resumed", "the run says that it went on from a checkpoint (it had reached step %d)", reached)
+	require.Regexp(t, `--- attempt 2\n.*from step [1-9]`, string(log), "the run went on from a checkpoint; it had reached step %d", reached)
 }

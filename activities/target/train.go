@@ -2,6 +2,7 @@ package target
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -120,10 +121,14 @@ func newWatcher(s TrainSpec, l limits, from checkpoint, report func(Progress)) (
 	if err != nil {
 		return nil, err
 	}
+	// The first entry is there before the process is, so that a checkpoint has
+	// a price even if everything is killed before the first sample.
+	start := entry{Charged: from.Charged, Peak: from.Peak}
 	if from.step > 0 { // the checkpoint lies in our directory now
-		if err := j.add(entry{Checkpoint: filepath.Base(from.path), Charged: from.Charged, Peak: from.Peak}); err != nil {
-			return nil, err
-		}
+		start.Checkpoint = filepath.Base(from.path)
+	}
+	if err := j.add(start); err != nil {
+		return nil, errors.Join(err, j.f.Close())
 	}
 	return &watcher{
 		spec: s, limits: l, from: from, report: report, journal: j, reported: -time.Hour,
