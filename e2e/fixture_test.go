@@ -223,7 +223,7 @@ func (u *user) engine() (s engineState) {
 // enginePID is the pid of the live engine, or 0.
 func (u *user) enginePID() int {
 	s := u.engine()
-	if s.PID > 0 && syscall.Kill(s.PID, 0) == nil {
+	if s.PID > 0 && syscall.Kill(s.PID, 0) == nil && !zombie(s.PID) {
 		return s.PID
 	}
 	return 0

@@ -73,7 +73,9 @@ func TestTemporalClients(t *testing.T) {
 		})
 		require.Contains(t, cli(tctl, "workflow", "query", "--wid", "research-mar5", "--qt", "best"), "commit")
 		cli(tctl, "workflow", "signal", "--wid", "research-mar5", "--name", "hint", "--input", `{"text":"try a larger batch"}`)
-		require.Contains(t, cli(tctl, "workflow", "describe", "--wid", "research-mar5"), "BestValBpb")
+		eventually(t, "the best score is a search attribute", time.Minute, func() bool {
+			return strings.Contains(cli(tctl, "workflow", "describe", "--wid", "research-mar5"), "BestValBpb")
+		})
 		cli(tctl, "workflow", "signal", "--wid", "research-mar5", "--name", "stop")
 		eventually(t, "the campaign is complete", 3*time.Minute, func() bool {
 			return strings.Contains(cli(tctl, "workflow", "describe", "--wid", "research-mar5"), "Completed")
@@ -87,7 +89,7 @@ func TestTemporalClients(t *testing.T) {
 		require.Contains(t, cli(temporal, "workflow", "query", "--workflow-id", "research-apr1", "--type", "best"), "val_bpb")
 		cli(temporal, "workflow", "signal", "--workflow-id", "research-apr1", "--name", "hint", "--input", `{"text":"try a larger batch"}`)
 		require.Contains(t, cli(temporal, "workflow", "update", "execute", "--workflow-id", "research-apr1",
-			"--name", "set_budget", "--input", `{"experiments":2}`), "Completed")
+			"--name", "set_budget", "--input", `{"experiments":40}`), "the limits are 40 experiments")
 		cli(temporal, "workflow", "signal", "--workflow-id", "research-apr1", "--name", "stop")
 		eventually(t, "the campaign is complete", 3*time.Minute, func() bool {
 			return strings.Contains(cli(temporal, "workflow", "describe", "--workflow-id", "research-apr1"), "COMPLETED") ||
