@@ -79,7 +79,11 @@ func (a *app) knownOf(ctx context.Context, c *cluster.Cluster, tag string) (know
 // carryOut does what was planned, and says so.
 func (a *app) carryOut(ctx context.Context, c *cluster.Cluster, what action, s experiment.Settings, k known, g given) error {
 	a.note("proposer  %s", proposerNote(s.WithDefaults().Proposer))
-	a.note("budget    %s", settingsNote(s.WithDefaults()))
+	settings := settingsNote(s.WithDefaults())
+	if what != attach { // a campaign that runs may have other limits by now
+		settings += "; ends after: " + limits(s.Limits)
+	}
+	a.note("budget    %s", settings)
 	switch what {
 	case begin:
 		a.note("campaign  %s, new", s.Tag)

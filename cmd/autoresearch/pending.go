@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	failurepb "go.temporal.io/api/failure/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/converter"
@@ -16,6 +17,7 @@ import (
 // describes it.
 type step struct {
 	name     string // train
+	queued   bool   // no worker has taken it yet
 	since    time.Time
 	progress *activities.Progress
 	attempt  int
@@ -31,7 +33,8 @@ func steps(pending []*workflowpb.PendingActivityInfo) []step {
 		if t := p.GetLastStartedTime(); t != nil {
 			s.since = t.AsTime()
 		}
-		if d := p.GetHeartbeatDetails(); d != nil {
+		s.queued = p.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && p.GetLastFailure() == nil
+		if d := p.GetHeartbeatDetails(); d != nil && !s.queued {
 			var v activities.Progress
 			if converter.GetDefaultDataConverter().FromPayloads(d, &v) == nil {
 				s.progress = &v
@@ -60,9 +63,10 @@ func rootCause(f *failurepb.Failure) string {
 	return line
 }
 
-// trouble is "train #3 failed: no space left (attempt 4), next try in 30s".
+// trouble is "train #3 failed: no space left (attempt 4), next try in 30s". A
+// second attempt that runs is no trouble: a killed worker's run goes on.
 func (s step) trouble(number int, now time.Time) string {
-	if s.cause == "" {
+	if s.cause == "" || s.attempt <= 2 && s.next.IsZero() {
 		return ""
 	}
 	text := fmt.Sprintf("%s #%d failed: %s (attempt %d)", s.name, number, s.cause, s.attempt-1)

@@ -73,8 +73,7 @@ func proposerNote(name string) string {
 
 // settingsNote is what a campaign was started with, in one line.
 func settingsNote(s experiment.Settings) string {
-	return fmt.Sprintf("%s charged training time per run, %s for the baseline; ends after: %s",
-		span(s.Budget.Std()), plural(s.Seeds, "run"), limits(s.Limits))
+	return fmt.Sprintf("%s charged training time per run, %s for the baseline", span(s.Budget.Std()), plural(s.Seeds, "run"))
 }
 
 // defaultTarget is the target of a campaign that names none.

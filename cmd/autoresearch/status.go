@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -38,10 +39,10 @@ func (a *app) printStatus(st experiment.Status) {
 	a.line("limits    " + limits(st.Limits))
 	a.line("proposer  " + st.Proposer)
 	if !st.StartedAt.IsZero() {
-		a.line(fmt.Sprintf("started   %s (%s ago)", st.StartedAt.Local().Format("2006-01-02 15:04"), span(a.now().Sub(st.StartedAt))))
+		a.line(fmt.Sprintf("started   %s (%s ago)", st.StartedAt.Local().Format("2006-01-02 15:04"), span(a.now().Sub(st.StartedAt).Truncate(time.Second))))
 	}
 	if c := st.Current; c != nil {
-		a.line(fmt.Sprintf("running   #%d since %s (workflow %s)", c.Experiment, span(a.now().Sub(c.StartedAt)), c.WorkflowID))
+		a.line(fmt.Sprintf("running   #%d since %s (workflow %s)", c.Experiment, span(a.now().Sub(c.StartedAt).Truncate(time.Second)), c.WorkflowID))
 	}
 	if st.Hints > 0 {
 		a.line("hints     " + plural(st.Hints, "hint") + " not yet read by a proposer")

@@ -68,6 +68,24 @@ func (s style) clip(text string, max int) string {
 	return text
 }
 
+// wrap breaks text at spaces into lines of at most max columns. The last of at
+// most n lines takes the rest.
+func wrap(text string, max, n int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = word
+		case columns(line)+1+columns(word) > max && len(lines) < n-1:
+			lines, line = append(lines, line), "  "+word
+		default:
+			line += " " + word
+		}
+	}
+	return append(lines, line)
+}
+
 // span is a duration as people say it: 7.5s, 42s, 3m05s,
 // 8h02m.
 func span(d time.Duration) string {

@@ -24,9 +24,9 @@ type view struct {
 type running struct {
 	number   int
 	step     string // propose, apply, train, evaluate, decide
-	run      int    // of the baseline's runs, from 0
 	title    string
 	since    time.Time // when the step began
+	queued   bool      // no worker has taken it yet
 	progress *activities.Progress
 }
 
@@ -52,7 +52,9 @@ func (v view) lines(width int, s style) []string {
 		}
 	}
 	for _, t := range v.trouble {
-		add(mild, t)
+		for _, line := range wrap(s.printable(t), width, 3) {
+			add(mild, line)
+		}
 	}
 	return out
 }
@@ -110,32 +112,45 @@ func (v view) bestLine() string {
 // line is the running step, with a bar where there is room for one.
 func (r running) line(width int, s style, now time.Time) string {
 	head := fmt.Sprintf("#%d %s", r.number, r.step)
-	if r.number == 0 && r.run > 0 {
-		head += fmt.Sprintf(" run %d", r.run+1)
+	if wait := now.Sub(r.since); r.queued && wait > 2*time.Second {
+		return head + "  waiting for a free worker, " + span(wait.Truncate(time.Second))
 	}
 	p := r.progress
-	if p == nil || p.BudgetSeconds <= 0 {
+	if r.step != "train" || p == nil || p.BudgetSeconds <= 0 {
 		if r.since.IsZero() {
 			return head
 		}
 		return head + "  " + span(now.Sub(r.since).Truncate(time.Second))
 	}
 	done := min(max(p.ChargedSeconds/p.BudgetSeconds, 0), 1)
-	tail := fmt.Sprintf(" %3.0f%%  %s of %s", 100*done, seconds(p.ChargedSeconds), seconds(p.BudgetSeconds))
-	if p.Step > 0 {
-		tail += fmt.Sprintf("  step %d  loss %.4f", p.Step, p.Loss)
+	tail := figures(*p, done)
+	for len(tail) > 2 && columns(head)+2+leastBar+columns(strings.Join(tail, "  ")) > width {
+		tail = tail[:len(tail)-1] // what says least
 	}
-	if p.TokensPerSec > 0 {
-		tail += "  " + count(p.TokensPerSec) + " tokens/s"
+	text := strings.Join(tail, "  ")
+	room := min(width-columns(head)-columns(text)-3, 30)
+	if room < leastBar {
+		return head + "  " + text
+	}
+	return head + "  " + bar(done, room, s) + " " + text
+}
+
+// leastBar is the shortest bar that shows something.
+const leastBar = 10
+
+// figures are the numbers beside the bar, the most important first.
+func figures(p activities.Progress, done float64) []string {
+	out := []string{fmt.Sprintf("%3.0f%%", 100*done), seconds(p.ChargedSeconds) + " of " + seconds(p.BudgetSeconds)}
+	if p.Step > 0 {
+		out = append(out, fmt.Sprintf("step %d", p.Step), fmt.Sprintf("loss %.4f", p.Loss))
 	}
 	if p.Resumed > 0 {
-		tail += fmt.Sprintf("  resumed from step %d", p.Resumed)
+		out = append(out, fmt.Sprintf("resumed from step %d", p.Resumed))
 	}
-	room := min(width-columns(head)-columns(tail)-2, 30)
-	if room < 5 {
-		return head + tail
+	if p.TokensPerSec > 0 {
+		out = append(out, count(p.TokensPerSec)+" tokens/s")
 	}
-	return head + "  " + bar(done, room, s) + tail
+	return out
 }
 
 // bar is a progress bar of n columns.

@@ -54,7 +54,7 @@ func TestViewOnANarrowTerminal(t *testing.T) {
 	require.Equal(t, strings.TrimPrefix(`
 mar5  running  6 of 100 experiments ...
 best  2.4312 (-0.1611 since the base...
-#7 train  62%  37s of 60s  step 1240...
+#7 train  #######.....  62%  37s of 60s
    lower MatrixLR from 0.031 to 0.025`, "\n"), drawn(madeView(), 40, style{}))
 }
 
@@ -87,3 +87,21 @@ func TestColorsAreOptional(t *testing.T) {
 }
 
 func drawn(v view, width int, s style) string { return strings.Join(v.lines(width, s), "\n") }
+
+func TestViewOfAnEvaluation(t *testing.T) {
+	v := madeView()
+	v.running.step, v.running.since = "evaluate", v.now.Add(-3*time.Second)
+	require.Contains(t, drawn(v, 100, style{}), "#7 evaluate  3s\n", "the training's bar is not its own")
+}
+
+func TestViewWaitingForAWorker(t *testing.T) {
+	v := madeView()
+	v.running.queued, v.running.since = true, v.now.Add(-75*time.Second)
+	require.Contains(t, drawn(v, 100, style{}), "#7 train  waiting for a free worker, 75s")
+}
+
+func TestTroubleIsReadable(t *testing.T) {
+	v := madeView()
+	v.trouble = []string{"train #7 failed: training in /a/long/path/to/a/run/directory: no space left on device (attempt 3), next try in 30s"}
+	require.Contains(t, drawn(v, 60, style{}), "train #7 failed: training in\n  /a/long/path/to/a/run/directory: no space left on device\n  (attempt 3), next try in 30s")
+}

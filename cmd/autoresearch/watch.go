@@ -120,6 +120,9 @@ func (w *watcher) refresh(ctx context.Context) {
 	if st.Trouble != "" {
 		w.view.trouble = append(w.view.trouble, st.Trouble)
 	}
+	if st.Phase == experiment.Paused {
+		w.view.trouble = append(w.view.trouble, "paused; to go on: autoresearch resume --tag "+w.tag)
+	}
 	w.view.running = nil
 	for _, child := range w.pending(ctx, experiment.ResearchID(w.tag), w.next) {
 		if n, err := strconv.Atoi(child[strings.LastIndexByte(child, '-')+1:]); err == nil {
@@ -138,7 +141,7 @@ func (w *watcher) pending(ctx context.Context, workflowID string, number int) (c
 		return nil // between two experiments, or the engine is away
 	}
 	for _, s := range steps(d.GetPendingActivities()) {
-		w.view.running = &running{number: number, step: s.name, since: s.since, progress: s.progress, title: w.title(ctx, number)}
+		w.view.running = &running{number: number, step: s.name, since: s.since, queued: s.queued, progress: s.progress, title: w.title(ctx, number)}
 		if t := s.trouble(number, w.a.now()); t != "" {
 			w.view.trouble = append(w.view.trouble, t)
 		}
@@ -176,7 +179,7 @@ func (w *watcher) show() {
 		return
 	}
 	s := w.a.styleOf(w.a.stderr)
-	if r := w.view.running; r != nil && r.step == "train" && r.number > w.announced {
+	if r := w.view.running; r != nil && r.step == "train" && !r.queued && r.number > w.announced {
 		w.announced = r.number
 		w.a.note("#%d training: %s", r.number, s.printable(cmpOr(r.title, "the target as it stands")))
 	}
@@ -191,6 +194,9 @@ func (w *watcher) newTrouble(t string) bool {
 	base = strings.TrimSuffix(base, ", trying again")
 	if base == w.told {
 		return false
+	}
+	if base == "" {
+		w.a.note("the trouble is over")
 	}
 	w.told = base
 	return base != ""
