@@ -138,7 +138,7 @@ func (t *trial) measure(ctx workflow.Context) error {
 func (t *trial) measureOnce(ctx workflow.Context, run int) (experiment.Measurement, error) {
 	campaign := t.in.Campaign
 	in := activities.TrainInput{
-		Campaign: campaign, Number: t.in.Number, Run: run,
+		Campaign: onSlot(campaign), Number: t.in.Number, Run: run,
 		Seed: experiment.Seed(campaign.Settings.Seed, t.in.Number, run), Source: t.candidate.Source,
 	}
 	var trained activities.TrainResult
@@ -150,13 +150,24 @@ func (t *trial) measureOnce(ctx workflow.Context, run int) (experiment.Measureme
 	return t.evaluate(ctx, run, trained)
 }
 
+// onSlot is the part of a campaign that its slots work with: what is trained,
+// for how long, on which data. The rest would be a third of
+// the baseline's history, which has k times the events.
+func onSlot(c experiment.Campaign) experiment.Campaign {
+	return experiment.Campaign{
+		Settings: experiment.Settings{Tag: c.Settings.Tag, Target: c.Settings.Target, Budget: c.Settings.Budget},
+		Data:     c.Data,
+	}
+}
+
 // evaluate scores the model on the slot that trained it, which has it on disk.
 // When nobody serves that slot any more, any slot fetches it from the store.
 func (t *trial) evaluate(ctx workflow.Context, run int, trained activities.TrainResult) (experiment.Measurement, error) {
 	in := activities.EvaluateInput{
-		Campaign: t.in.Campaign, Number: t.in.Number, Run: run, Model: trained.Model,
+		Campaign: onSlot(t.in.Campaign), Number: t.in.Number, Run: run, Model: trained.Model,
 		GraphDigest: t.candidate.GraphDigest, Measurement: trained.Measurement,
 	}
+	in.Campaign.Evaluator = t.in.Campaign.Evaluator
 	var out activities.EvaluateResult
 	summary := t.summary("evaluate", run)
 	slotCtx := evaluateOptions(ctx, trained.Slot, summary)
@@ -176,6 +187,7 @@ func (t *trial) decide(ctx workflow.Context, grant Grant) (ExperimentResult, err
 		SyntaxTokens: t.candidate.SyntaxTokens, Failure: t.candidate.Failure, Measurements: t.measurements,
 		Incumbent: grant.Incumbent, Noise: grant.Noise,
 	}
+	in.Campaign.Evaluator = "" // has no say in a decision
 	result := ExperimentResult{Message: t.failure()}
 	ctx = decideOptions(ctx, t.summary("decide", 0))
 	if err := workflow.ExecuteActivity(ctx, onResearch.Decide, in).Get(ctx, &result.DecideResult); err != nil {

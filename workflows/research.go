@@ -38,6 +38,7 @@ type research struct {
 	settings  experiment.Settings
 	end       experiment.Phase // complete or failed, once it is
 	running   *running         // the experiment that is not decided yet
+	child     workflow.Future  // of the last experiment that this run started
 	deciding  *running         // the one that holds the turn
 	last      experiment.Brief // the last decided, for the search attributes
 	published map[string]any   // search attributes as last set
@@ -166,10 +167,16 @@ func (r *research) continueAsNew(ctx workflow.Context) error {
 	return workflow.NewContinueAsNewError(ctx, Research, r.settings, &r.State)
 }
 
-// finish completes the campaign.
+// finish completes the campaign. Its last child is let go first: whoever stops
+// the workers when a campaign is complete leaves nothing half-closed.
 func (r *research) finish(ctx workflow.Context) (experiment.Best, error) {
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return r.fail(ctx, err)
+	}
+	if r.child != nil {
+		if _, err := workflow.AwaitWithTimeout(ctx, farewell, r.child.IsReady); err != nil {
+			return r.fail(ctx, err)
+		}
 	}
 	r.end = experiment.Complete
 	r.publish(ctx)

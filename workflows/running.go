@@ -95,6 +95,7 @@ func (r *research) attempt(ctx workflow.Context) error {
 	run := r.running
 	run.ended = ""
 	child := workflow.ExecuteChildWorkflow(childOptions(ctx, run), Experiment, run.in)
+	r.child = child
 	err := child.GetChildWorkflowExecution().Get(ctx, nil)
 	switch {
 	case temporal.IsWorkflowExecutionAlreadyStartedError(err):
@@ -214,6 +215,9 @@ const (
 	// adoptRetry is between two attempts to start a child that runs already. A
 	// child that lives talks by itself; this finds the one that died silently.
 	adoptRetry = time.Minute
+	// farewell bounds the wait of a campaign that is complete for its last child,
+	// which has reported and ends at once unless no worker is left.
+	farewell = 10 * time.Second
 	// cancelWait bounds the wait for an adopted child to end: its trainer is
 	// killed within seconds, and a child that is gone never answers.
 	cancelWait = time.Minute

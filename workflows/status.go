@@ -161,7 +161,9 @@ func (t *trial) summary(step string, again int) string {
 	case again > 0 && (step == "propose" || step == "apply"):
 		step = fmt.Sprintf("%s, repair %d", step, again)
 	case t.baseline() && (step == "train" || step == "evaluate"):
-		step = fmt.Sprintf("%s, seed %d of %d", step, again+1, t.in.Campaign.Settings.Seeds)
+		return fmt.Sprintf("#0 %s, seed %d of %d", step, again+1, t.in.Campaign.Settings.Seeds)
+	case t.baseline():
+		return "#0 " + step
 	}
 	return cut(fmt.Sprintf("#%d %s: %s", t.in.Number, step, t.title), 200)
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -257,4 +258,9 @@ func (d *Double) SetProgram(_ context.Context, in activities.SetProgramInput) (a
 // Digest is a stand-in for any digest, of its real length.
 func Digest(parts ...any) string {
 	return fmt.Sprintf("%x", sha256.Sum256([]byte(fmt.Sprint(parts...))))
+}
+
+// Refusal is the error of an activity that no retry can help.
+func Refusal(message string) error {
+	return temporal.NewNonRetryableApplicationError(message, "Refused", nil)
 }

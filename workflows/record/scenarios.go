@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/autoresearch-go/autoresearch/activities"
+	"github.com/autoresearch-go/autoresearch/experiment"
+	"github.com/autoresearch-go/autoresearch/workflows"
+	"github.com/autoresearch-go/autoresearch/workflows/double"
+)
+
+// scenario is one kind of campaign; its name is the tag.
+type scenario struct {
+	name   string
+	double func(*double.Double)
+	act    func(*play) error
+}
+
+var scenarios = []scenario{
+	{"loop", nil, loop},
+	{"crashes", crashing, loop},
+	{"messages", slow(200 * time.Millisecond), messages},
+	{"continued", slow(50 * time.Millisecond), continued},
+	{"cancelled", slow(time.Hour), cancelled},
+	{"adopted", slow(2 * time.Second), adopted},
+	{"rerun", slow(2 * time.Second), rerun},
+	{"trouble", refusing, trouble},
+	{"impossible", impossible, fails},
+}
+
+// slow makes a training run take a while, heartbeating.
+func slow(d time.Duration) func(*double.Double) {
+	return func(w *double.Double) {
+		w.OnTrain = func(ctx context.Context, in activities.TrainInput) (*experiment.Failure, error) {
+			if in.Number == 0 {
+				return nil, nil
+			}
+			end := time.After(d)
+			for {
+				activity.RecordHeartbeat(ctx)
+				select {
+				case <-end:
+					return nil, nil
+				case <-ctx.Done():
+					return nil, ctx.Err()
+				case <-time.After(20 * time.Millisecond):
+				}
+			}
+		}
+	}
+}
+
+// loop is a campaign with a full baseline and three experiments.
+func loop(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 3}, 3, nil)
+	if err != nil {
+		return err
+	}
+	return run.Get(p.ctx, nil)
+}
+
+// crashing has one edit that is repaired, one that is not, and a run that fails.
+func crashing(d *double.Double) {
+	d.OnApply = func(in activities.ApplyInput) *experiment.Failure {
+		if in.Number == 1 && in.Round == 0 || in.Number == 2 {
+			return &experiment.Failure{Reason: experiment.BuildFailed, Message: "train.go:12:3: undefined: x"}
+		}
+		return nil
+	}
+	d.OnTrain = func(_ context.Context, in activities.TrainInput) (*experiment.Failure, error) {
+		if in.Number == 3 {
+			return &experiment.Failure{Reason: experiment.OOM, Message: "out of memory"}, nil
+		}
+		return nil, nil
+	}
+}
+
+func messages(p *play) error {
+	run, err := p.start(experiment.Limits{}, 1, nil)
+	if err != nil {
+		return err
+	}
+	decided := func(n int) error {
+		return p.until(func(s experiment.Status) bool { return s.Experiments >= n })
+	}
+	return errors.Join(
+		decided(1),
+		p.signal(workflows.MessageHint, workflows.Hint{Text: "by signal"}),
+		p.update(workflows.MessageHint, workflows.Hint{Text: "by update"}),
+		p.update(workflows.MessageSetBudget, map[string]any{"wall_time": "1h", "plateau": 50}),
+		p.update(workflows.MessageSetProgram, workflows.SetProgram{Text: "# Think"}),
+		p.update(workflows.MessagePause),
+		p.until(func(s experiment.Status) bool { return s.Phase == experiment.Paused && s.Current == nil }),
+		p.signal(workflows.MessageResume, nil),
+		decided(4),
+		p.signal(workflows.MessagePause, nil),
+		p.until(func(s experiment.Status) bool { return s.Phase == experiment.Paused && s.Current == nil }),
+		p.update(workflows.MessageStop),
+		run.Get(p.ctx, nil),
+	)
+}
+
+// continued continues as new after nearly every experiment, under a stream of
+// hints, none of which may be lost.
+func continued(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 8}, 1, &workflows.State{ContinueAfter: 60})
+	if err != nil {
+		return err
+	}
+	const hints = 15
+	for i := range hints {
+		if err := p.signal(workflows.MessageHint, workflows.Hint{Text: fmt.Sprint("hint ", i)}); err != nil {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond) // the pace of the stream, not a wait
+	}
+	if err := run.Get(p.ctx, nil); err != nil {
+		return err
+	}
+	if got := p.d.Hints(); len(got) != hints {
+		return fmt.Errorf("%d hints were sent, proposals saw %v", hints, got)
+	}
+	return nil
+}
+
+func cancelled(p *play) error {
+	run, err := p.start(experiment.Limits{}, 1, nil)
+	if err != nil {
+		return err
+	}
+	if err := p.inTraining(1); err != nil {
+		return err
+	}
+	if err := p.CancelWorkflow(p.ctx, run.GetID(), ""); err != nil {
+		return err
+	}
+	if err := run.Get(p.ctx, nil); err == nil {
+		return errors.New("it was cancelled, and completed")
+	}
+	return nil
+}
+
+// adopted loses its campaign's workflow while experiment 1 trains.
+func adopted(p *play) error {
+	if _, err := p.start(experiment.Limits{}, 1, nil); err != nil {
+		return err
+	}
+	if err := p.inTraining(1); err != nil {
+		return err
+	}
+	if err := p.TerminateWorkflow(p.ctx, experiment.ResearchID(p.tag), "", "recording"); err != nil {
+		return err
+	}
+	run, err := p.start(experiment.Limits{Experiments: 2}, 1, nil)
+	if err != nil {
+		return err
+	}
+	return run.Get(p.ctx, nil)
+}
+
+// rerun loses the workflow of experiment 1.
+func rerun(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 1}, 1, nil)
+	if err != nil {
+		return err
+	}
+	if err := p.inTraining(1); err != nil {
+		return err
+	}
+	if err := p.TerminateWorkflow(p.ctx, experiment.ExperimentID(p.tag, 1), "", "recording"); err != nil {
+		return err
+	}
+	return run.Get(p.ctx, nil)
+}
+
+// refusing has a proposer that refuses for good.
+func refusing(d *double.Double) {
+	d.OnPropose = func(activities.ProposeInput) error { return refusedByDouble }
+}
+
+var refusedByDouble = double.Refusal("train.go has no tunable constants")
+
+func trouble(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 1}, 1, nil)
+	if err != nil {
+		return err
+	}
+	inTrouble := func(s experiment.Status) bool { return s.Trouble != "" }
+	return errors.Join(
+		p.until(inTrouble), p.update(workflows.MessageResume), // in vain
+		p.until(inTrouble), p.signal(workflows.MessageStop, nil),
+		run.Get(p.ctx, nil),
+	)
+}
+
+// impossible has a baseline that crashes.
+func impossible(d *double.Double) {
+	d.OnTrain = func(context.Context, activities.TrainInput) (*experiment.Failure, error) {
+		return &experiment.Failure{Reason: experiment.NaN, Message: "loss is NaN at step 12"}, nil
+	}
+}
+
+func fails(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 1}, 3, nil)
+	if err != nil {
+		return err
+	}
+	if err := run.Get(p.ctx, nil); err == nil {
+		return errors.New("its baseline crashed, and it completed")
+	}
+	return nil
+}
+
+// inTraining waits until experiment n trains.
+func (p *play) inTraining(n int) error {
+	for want := fmt.Sprintf("train %d/0", n); ; {
+		for _, call := range p.d.Calls() {
+			if call == want {
+				return nil
+			}
+		}
+		select {
+		case <-p.ctx.Done():
+			return fmt.Errorf("waiting for training: %w", p.ctx.Err())
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

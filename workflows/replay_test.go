@@ -1,0 +1,94 @@
+package workflows_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/autoresearch-go/autoresearch/workflows"
+)
+
+// histories are recorded on the real engine: go run ./workflows/record
+func histories(t *testing.T, pattern string) map[string]*historypb.History {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join("testdata", "histories", "*", pattern))
+	require.NoError(t, err)
+	require.NotEmpty(t, names, "there are no recorded histories %s; record some: go run ./workflows/record", pattern)
+	all := map[string]*historypb.History{}
+	for _, name := range names {
+		f, err := os.Open(name)
+		require.NoError(t, err)
+		all[name], err = client.HistoryFromJSON(f, client.HistoryJSONOptions{})
+		require.NoError(t, err, name)
+		require.NoError(t, f.Close())
+	}
+	return all
+}
+
+// TestReplay fails when a change of workflow code would break campaigns that
+// are running now; versions.go says what to do about it.
+func TestReplay(t *testing.T) {
+	replayer := worker.NewWorkflowReplayer()
+	replayer.RegisterWorkflow(workflows.Research)
+	replayer.RegisterWorkflow(workflows.Experiment)
+	for name, history := range histories(t, "*.json") {
+		t.Run(filepath.Base(name), func(t *testing.T) {
+			began := history.Events[0].GetWorkflowExecutionStartedEventAttributes()
+			err := replayer.ReplayWorkflowHistoryWithOptions(quiet{}, history, worker.ReplayWorkflowHistoryOptions{
+				OriginalExecution: workflow.Execution{ID: began.GetWorkflowId(), RunID: began.GetOriginalExecutionRunId()},
+			})
+			require.NoError(t, err, "running campaigns would fail like this one: see versions.go")
+		})
+	}
+}
+
+// The recorded scenarios must keep covering these.
+func TestReplayCoversEveryPath(t *testing.T) {
+	seen := map[enumspb.EventType]bool{}
+	for _, h := range histories(t, "*.json") {
+		for _, e := range h.Events {
+			seen[e.EventType] = true
+		}
+	}
+	for _, want := range []enumspb.EventType{
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED,
+		enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_COMPLETED,
+		enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED,
+		enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED,
+		enumspb.EVENT_TYPE_TIMER_FIRED,
+	} {
+		require.True(t, seen[want], "no recorded history has %v", want)
+	}
+}
+
+// Histories are bounded: the database grows with them, and a parent's decides
+// how long it lasts before it continues as new.
+func TestHistoryBudget(t *testing.T) {
+	const (
+		childEvents, childBytes   = 60, 16 << 10
+		parentEvents, parentBytes = 30, 6 << 10 // per experiment
+		experiments               = 4           // of the scenario "loop", baseline included
+	)
+	for name, h := range histories(t, "research-loop*.json") {
+		events, bytes, what := len(h.Events), proto.Size(h), "child"
+		maxEvents, maxBytes := childEvents, childBytes
+		if strings.HasPrefix(filepath.Base(name), "research-loop-run") {
+			events, bytes, what = events/experiments, bytes/experiments, "parent, per experiment"
+			maxEvents, maxBytes = parentEvents, parentBytes
+		}
+		t.Logf("%-28s %s: %d events, %d bytes", filepath.Base(name), what, events, bytes)
+		require.LessOrEqual(t, events, maxEvents, name)
+		require.LessOrEqual(t, bytes, maxBytes, name)
+	}
+}
