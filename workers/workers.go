@@ -1,0 +1,207 @@
+package workers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+	"github.com/autoresearch-go/autoresearch/workers/cluster"
+	"github.com/autoresearch-go/autoresearch/workflows"
+)
+
+// Config is what workers need to know of their machine.
+type Config struct {
+	Home     experiment.Home // made if it is missing
+	Checkout string          // the user's repository; empty where there is none
+	// Namespace of the client, which does not tell; the cluster's (package
+	// cluster). Empty: "default".
+	Namespace string
+	Cores     int        // of the training slot and for builds; at least 1
+	Logger    log.Logger // of the recovery; nil says nothing. Workers use the client's
+
+	// What serves the activities; nil is the real ones. Tests double them.
+	research, train any
+}
+
+// Workers are the workers of one process.
+type Workers struct {
+	workers []worker.Worker
+	locks   []func()
+	quit    context.CancelFunc // ends the recovery
+	failed  chan error
+	once    sync.Once
+	wait    sync.WaitGroup
+}
+
+const (
+	// stopPatience is for what runs when a worker is told to stop. A training
+	// run hears of it at once (activity.GetWorkerStopChannel) and needs it to
+	// write its checkpoint; then its context ends.
+	stopPatience = 10 * time.Second
+	// stickyTimeout is how long a workflow task waits for the worker that has
+	// the workflow in memory. The default of 5 s would be most of the time that
+	// a campaign may take to go on after a kill.
+	stickyTimeout = time.Second
+	// heartbeatAtLeast bounds how long the SDK holds heartbeats back (otherwise
+	// 0.8 of their timeout, 24 s): people watch them, and a cancellation comes
+	// with the answer to one.
+	heartbeatAtLeast = 2 * time.Second
+	// researchActivities at once: with one slot, one experiment needs one, and
+	// set_program may come between. Builds bring their own parallelism.
+	researchActivities = 4
+)
+
+// Start takes the home for each role, starts its workers and, in the
+// background, recovers what an earlier process of this home left behind.
+func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
+	home, err := filepath.Abs(string(cfg.Home))
+	if err != nil {
+		return nil, fmt.Errorf("find the home %s: %w", cfg.Home, err)
+	}
+	cfg.Home, cfg.Cores = experiment.Home(home), max(1, cfg.Cores)
+	if err := os.MkdirAll(home, 0o755); err != nil {
+		return nil, fmt.Errorf("make the home: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &Workers{quit: cancel, failed: make(chan error, 1)}
+	defer func() {
+		if err != nil {
+			w.Stop()
+		}
+	}()
+	for _, role := range roles {
+		release, err := lockHome(role, cfg.Home)
+		if err != nil {
+			return nil, err
+		}
+		w.locks = append(w.locks, release)
+	}
+	for _, role := range roles {
+		if err := w.start(ctx, c, cfg, role); err != nil {
+			return nil, err
+		}
+	}
+	for _, role := range roles {
+		r := recovery{client: c, namespace: cmp.Or(cfg.Namespace, cluster.DefaultNamespace), prefix: identityPrefix(role, cfg.Home), own: identity(role, cfg.Home), logger: cfg.logger()}
+		w.wait.Go(func() { r.run(ctx) })
+	}
+	return w, nil
+}
+
+// Run starts workers, waits until ctx ends or one of them fails, and stops them.
+func Run(ctx context.Context, c client.Client, cfg Config, roles ...Role) error {
+	w, err := Start(c, cfg, roles...)
+	if err != nil {
+		return err
+	}
+	defer w.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-w.Failed():
+		return err
+	}
+}
+
+// Failed tells of a worker that cannot go on.
+func (w *Workers) Failed() <-chan error { return w.failed }
+
+// Stop asks the activities that run to stop where they can go on from, waits
+// for them as long as they may take, and gives the home back.
+func (w *Workers) Stop() {
+	w.once.Do(func() {
+		w.quit()
+		for _, each := range w.workers {
+			w.wait.Go(each.Stop)
+		}
+		w.wait.Wait()
+		for _, release := range w.locks {
+			release()
+		}
+	})
+}
+
+func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, role Role) error {
+	switch role {
+	case Research:
+		served := cfg.research
+		if served == nil {
+			a, err := research(ctx, cfg)
+			if err != nil {
+				return err
+			}
+			served = a
+		}
+		o := w.options(cfg, role)
+		o.MaxConcurrentActivityExecutionSize = researchActivities
+		o.StickyScheduleToStartTimeout = stickyTimeout
+		each := worker.New(c, workflows.ResearchQueue, o)
+		each.RegisterWorkflow(workflows.Research)
+		each.RegisterWorkflow(workflows.Experiment)
+		return w.begin(each, served)
+	case Train:
+		served := cfg.train
+		if served == nil {
+			served = train(cfg)
+		}
+		var errs []error
+		for _, queue := range []string{workflows.TrainQueue, slotQueue(cfg.Home)} {
+			o := w.options(cfg, role)
+			o.DisableWorkflowWorker = true
+			o.MaxConcurrentActivityExecutionSize = 1 // what is started but waits for the slot would be missing elsewhere
+			errs = append(errs, w.begin(worker.New(c, queue, o), served))
+		}
+		return errors.Join(errs...)
+	}
+	return fmt.Errorf("there is no role %q: the roles are %s and %s", role, Research, Train)
+}
+
+func (w *Workers) options(cfg Config, role Role) worker.Options {
+	return worker.Options{
+		Identity:                     identity(role, cfg.Home),
+		BuildID:                      buildID(),
+		WorkerStopTimeout:            stopPatience,
+		MaxHeartbeatThrottleInterval: heartbeatAtLeast,
+		OnFatalError: func(err error) {
+			select {
+			case w.failed <- fmt.Errorf("the %s worker cannot go on: %w", role, err):
+			default: // the first one says it
+			}
+		},
+	}
+}
+
+func (w *Workers) begin(each worker.Worker, served any) error {
+	each.RegisterActivityWithOptions(served, activity.RegisterOptions{SkipInvalidStructFunctions: true})
+	if err := each.Start(); err != nil {
+		return fmt.Errorf("start a worker: %w", err)
+	}
+	w.workers = append(w.workers, each)
+	return nil
+}
+
+func (cfg Config) logger() log.Logger {
+	if cfg.Logger != nil {
+		return cfg.Logger
+	}
+	return quiet{}
+}
+
+// quiet is a logger that says nothing.
+type quiet struct{}
+
+func (quiet) Debug(string, ...any) {}
+func (quiet) Info(string, ...any)  {}
+func (quiet) Warn(string, ...any)  {}
+func (quiet) Error(string, ...any) {}
