@@ -22,9 +22,6 @@ import (
 // text is a real input [B, T]: logits must be finite on it to begin with.
 func proveCausal(m *model, text []int32) error {
 	p := prover{model: m, text: text, ids: make([]int32, len(text))}
-	if err := p.clean(); err != nil {
-		return err
-	}
 	if err := p.rows(); err != nil {
 		return err
 	}
@@ -37,14 +34,15 @@ type prover struct {
 }
 
 // run computes logits with the tokens poisoned that poison picks, and reports
-// the first place that must be finite and is not.
-func (p *prover) run(poison, finite func(row, t int) bool) (row, t int, found bool, err error) {
+// the first place that must be finite and is not. With at set that is judged at
+// position at[row] of each row only.
+func (p *prover) run(poison, finite func(row, t int) bool, at []int) (row, t int, found bool, err error) {
 	for i, id := range p.text {
 		if p.ids[i] = id; poison(i/p.T, i%p.T) {
 			p.ids[i] = tensor.PoisonID
 		}
 	}
-	logits, err := p.forward(p.ids)
+	logits, err := p.forwardAt(p.ids, at)
 	if err != nil {
 		return 0, 0, false, err
 	}
@@ -56,49 +54,78 @@ func (p *prover) run(poison, finite func(row, t int) bool) (row, t int, found bo
 	return 0, 0, false, nil
 }
 
-// clean wants finite logits when nothing is poisoned.
+// clean wants finite logits when nothing is poisoned. Only what fails with
+// poison, or never ran, needs to be run without it.
 func (p *prover) clean() error {
 	all := func(int, int) bool { return true }
-	_, t, found, err := p.run(func(int, int) bool { return false }, all)
+	_, t, found, err := p.run(func(int, int) bool { return false }, all, nil)
 	if err == nil && found {
 		err = faultf(reasonNaN, "the logits at position %d are not finite; was the training stable?", t)
 	}
 	return err
 }
 
-// rows proves that the rows of a batch do not see each other. Any two rows
-// differ in a bit of their number, so two runs for each bit, one half poisoned
-// in each, decide about all pairs.
+// rows proves that the rows of a batch do not see each other: for any two rows
+// there is a run in which the first lives and the second is poisoned.
 func (p *prover) rows() error {
-	for bit := 1; bit < p.B; bit <<= 1 {
-		for _, half := range []int{0, bit} {
-			row, _, found, err := p.run(
-				func(row, _ int) bool { return row&bit != half },
-				func(row, _ int) bool { return row&bit == half })
-			if err != nil {
+	if p.B == 1 {
+		return p.clean()
+	}
+	pairs, runs := rowPairs(p.B)
+	for i := range runs {
+		lives := func(row, _ int) bool { return pairs[row][0] == i || pairs[row][1] == i }
+		row, _, found, err := p.run(func(row, t int) bool { return !lives(row, t) }, lives, nil)
+		if err != nil {
+			return err
+		}
+		if found {
+			if err := p.clean(); err != nil {
 				return err
 			}
-			if found {
-				return faultf(reasonNotCausal, "row %d of a batch depends on other rows; each row must be computed by itself", row)
-			}
+			return faultf(reasonNotCausal, "row %d of a batch depends on other rows; each row must be computed by itself", row)
 		}
 	}
 	return nil
 }
 
-// cuts proves that no logit depends on a later token: for each cut, with all
-// tokens from there on poisoned, the logits before it are finite. Rows are
-// independent by now, so a run serves as many cuts as it has rows.
+// rowPairs gives each row the pair of runs in which it lives, a pair of its own.
+// So two rows share at most one run. Living twice, instead of once in as many
+// runs as there are rows, costs little and needs about sqrt(2B) runs only.
+func rowPairs(rows int) (pairs [][2]int, runs int) {
+	for runs = 1; len(pairs) < rows; runs++ {
+		for i := range runs {
+			pairs = append(pairs, [2]int{i, runs})
+		}
+	}
+	return pairs, runs
+}
+
+// cuts proves that no logit depends on a later token: for each position but
+// the last, the logits there are finite with all tokens after it poisoned. Rows
+// are independent by now, so a run serves as many positions as it has rows.
+//
+// A run first computes no more than these logits should need. What it leaves
+// out is NaN, which cannot make a dependent logit finite. If a logit is not, it
+// may need more than we thought, and a whole run decides, now and from then on.
 func (p *prover) cuts() error {
-	for first := 1; first < p.T; first += p.B {
-		row, t, found, err := p.run(
-			func(row, t int) bool { return t >= first+row },
-			func(row, t int) bool { return t < first+row && first+row < p.T })
+	at := make([]int, p.B)
+	narrow := at
+	for first := 0; first < p.T-1; first += p.B {
+		for row := range at {
+			at[row] = min(first+row, p.T-1)
+		}
+		poison := func(row, t int) bool { return t > at[row] }
+		finite := func(row, t int) bool { return t == at[row] }
+		row, t, found, err := p.run(poison, finite, narrow)
+		if found && narrow != nil {
+			narrow = nil
+			row, t, found, err = p.run(poison, finite, narrow)
+		}
 		if err != nil {
 			return err
 		}
 		if found {
-			return faultf(reasonNotCausal, "the logits at position %d depend on tokens from position %d on; a position may see itself and what comes before it", t, first+row)
+			return faultf(reasonNotCausal, "the logits at position %d of row %d depend on tokens after it; a position may see itself and what comes before it", t, row)
 		}
 	}
 	return nil

@@ -64,6 +64,17 @@ var honest = map[string]stream{
 	"convolution":   func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.CausalConv(n.kernel).Silu() },
 	"shift":         func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.Add(x.Shift(1, 1).MatMul(n.mix)) },
 	"running total": func(n *net, x *tensor.Tensor) *tensor.Tensor { return x.CumSum(1).RMSNorm(1e-6) },
+	"shift after attention": func(n *net, x *tensor.Tensor) *tensor.Tensor { // more than RunAt thinks
+		h := heads(x)
+		return h.Attention(h, h, 0).Reshape(x.Shape()...).Shift(1, 1).Add(x)
+	},
+	"layers": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		for range 3 {
+			h := heads(x.RMSNorm(1e-6))
+			x = x.Add(h.Attention(h.Slice(2, 1, 2), h.Slice(2, 0, 1), 5).Reshape(x.Shape()...).MatMul(n.mix))
+		}
+		return x.Add(x.RMSNorm(1e-6).MatMul(n.mix).ReluSquare())
+	},
 	"top channels": func(n *net, x *tensor.Tensor) *tensor.Tensor {
 		values, ids := x.TopK(2)
 		return x.ScatterAdd(2, ids, values)
@@ -98,6 +109,21 @@ var cheats = map[string]stream{
 		scores := x.MatMulT(x).Softmax() // [B, T, T], all positions
 		return x.Add(scores.MatMul(x))
 	},
+	"shift back after attention": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		h := heads(x)
+		return h.Attention(h, h, 0).Reshape(x.Shape()...).Shift(1, -1).Add(x)
+	},
+	"attention with what comes around it": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		h := heads(x)
+		return h.Attention(h, h, 2).Reshape(x.Shape()...).Add(x.Shift(1, -1))
+	},
+	"attention over the flattened batch": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		h := x.Reshape(1, testB*testT, 2, testC/2)
+		return h.Attention(h, h, 0).Reshape(x.Shape()...)
+	},
+	"the last token only": func(n *net, x *tensor.Tensor) *tensor.Tensor {
+		return x.Add(x.Shift(1, 1-testT))
+	},
 	"attention with a shifted value": func(n *net, x *tensor.Tensor) *tensor.Tensor {
 		h := heads(x)
 		return h.Attention(h, heads(x.Shift(1, -1)), 0).Reshape(x.Shape()...)
@@ -111,6 +137,32 @@ var cheats = map[string]stream{
 	"a where": func(n *net, x *tensor.Tensor) *tensor.Tensor {
 		return x.Greater(x.Scale(2)).Where(x, x.Shift(1, -1))
 	},
+}
+
+// Every row of a batch must be told from every other, in both directions.
+func TestRowPairs(t *testing.T) {
+	dir, _ := dataDir(t)
+	for by := 1 - testB; by < testB; by++ {
+		var f fault
+		code, want := exitFault, reasonNotCausal
+		if by == 0 {
+			code, want = exitOK, ""
+		}
+		model := saveStream(t, 1, func(_ *net, x *tensor.Tensor) *tensor.Tensor { return x.Add(x.Shift(0, by)) })
+		if call(t, code, &f, "check", "--model", model, "--data", dir); f.Reason != want {
+			t.Errorf("a model that sees the row %d before: %+v, want reason %q", by, f, want)
+		}
+	}
+	for rows := 1; rows < 50; rows++ {
+		pairs, runs := rowPairs(rows)
+		for a := range rows {
+			for b := range a {
+				if pairs[a] == pairs[b] || pairs[a][0] == pairs[a][1] || max(pairs[a][0], pairs[a][1]) >= runs {
+					t.Fatalf("%d rows: rows %d and %d live in runs %v and %v of %d", rows, a, b, pairs[a], pairs[b], runs)
+				}
+			}
+		}
+	}
 }
 
 // save writes the model that f traces, and returns its path and digest.

@@ -97,9 +97,12 @@ func (m *model) checkSize() error {
 
 // forward computes logits [B, T, V] of ids [B, T]; they are valid until the
 // next call. An input that the graph cannot take is the model's fault.
-func (m *model) forward(ids []int32) ([]float32, error) {
+func (m *model) forward(ids []int32) ([]float32, error) { return m.forwardAt(ids, nil) }
+
+// forwardAt is forward for the logits at position at[b] of each row b only.
+func (m *model) forwardAt(ids []int32, at []int) ([]float32, error) {
 	start := time.Now()
-	logits, err := m.graph.Run(m.dev, ids)
+	logits, err := m.graph.RunAt(m.dev, ids, at)
 	m.seconds += time.Since(start)
 	if err != nil {
 		return nil, faultf(reasonNotExportable, "running the model: %v", err)

@@ -122,9 +122,7 @@ func attentionForward(c *call) {
 	if c.grads {
 		lse = c.save(h.b * h.nh * h.t)
 	}
-	// A product with masked zeros would let a NaN or infinity of a later value
-	// through (0*NaN), so such inputs take the exact path.
-	exact := !d.allFinite(c.in[2].data)
+	finite := d.allFinite(c.in[2].data)
 	d.pool.each(h.b*h.nh, func(w, i int) {
 		b, head := i/h.nh, i%h.nh
 		s := d.tmp(w, attnBlock*h.maxKeys())
@@ -132,17 +130,54 @@ func attentionForward(c *call) {
 		if lse != nil {
 			l = lse[i*h.t : (i+1)*h.t]
 		}
-		for lo := 0; lo < h.t; lo += attnBlock {
-			hi := min(lo+attnBlock, h.t)
+		first, end := 0, h.t
+		if c.only != nil {
+			first, end = c.only[b], c.only[b]+1
+			h.fillLost(c, b, head, 0, first)
+			h.fillLost(c, b, head, end, h.t)
+		}
+		for lo := first; lo < end; lo += attnBlock {
+			hi := min(lo+attnBlock, end)
+			if l == nil {
+				hi = h.skipLost(c, b, head, lo, hi)
+			}
+			if lo == hi {
+				continue
+			}
 			from, keys := h.scores(d, w, c, b, head, lo, hi, s, l)
 			v, out := h.kv(c.in[2].data, b, head, from), h.q(c.out.data, b, head, lo)
-			if exact {
+			// A product with masked zeros would let a NaN or infinity of a later
+			// value through (0*NaN), so such values take the exact path.
+			if !finite && !d.finiteRows(v, keys, h.d) {
 				h.mixExact(d, out, s, v, lo, hi, from, keys)
 				continue
 			}
 			d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), v, out.Data, out.RS, false)
 		}
 	})
+}
+
+// skipLost fills the results of the last query rows that have a NaN, which
+// they are lost to, and returns where these rows begin. So a run on tokens that
+// are poisoned from some position on costs what is before that position: no
+// block reaches values after it.
+func (h *heads) skipLost(c *call, b, head, lo, hi int) int {
+	q, end := h.q(c.in[0].data, b, head, lo), hi
+	for ; hi > lo; hi-- {
+		// The first element is enough to look at: poison fills whole rows.
+		if v := q.Data[(hi-1-lo)*q.RS]; v == v {
+			break
+		}
+	}
+	h.fillLost(c, b, head, hi, end)
+	return hi
+}
+
+// fillLost makes the results of rows lo..hi NaN.
+func (h *heads) fillLost(c *call, b, head, lo, hi int) {
+	for t := lo; t < hi; t++ {
+		fillNaN(h.q(c.out.data, b, head, t).Data[:h.d])
+	}
 }
 
 // mixExact is out = probabilities @ v over visible keys only.
@@ -162,6 +197,16 @@ func (h *heads) mixExact(d *Device, out cpu.Mat, s []float32, v cpu.Mat, lo, hi,
 func (d *Device) allFinite(x []float32) bool {
 	s := d.kern.Sum(x)
 	return s-s == 0
+}
+
+// finiteRows is allFinite of the first rows, n long, of m.
+func (d *Device) finiteRows(m cpu.Mat, rows, n int) bool {
+	for i := range rows {
+		if !d.allFinite(m.Data[i*m.RS:][:n]) {
+			return false
+		}
+	}
+	return true
 }
 
 // attentionBackward recomputes the probabilities block by block. A task is one

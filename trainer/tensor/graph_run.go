@@ -99,6 +99,7 @@ type executor struct {
 	calls []*call // one per node, nil for leaves
 	ids   *Tensor
 	out   *Tensor
+	last  *call // the last attention if it is over [B,T], or nil
 }
 
 func (g *Graph) bind(d *Device) *executor {
@@ -130,6 +131,11 @@ func (g *Graph) bind(d *Device) *executor {
 			for _, j := range n.in {
 				e.calls[i].in = append(e.calls[i].in, ts[j])
 			}
+			if n.op == opAttention {
+				if e.last = nil; slices.Equal(n.spec.Shape[:2], ts[0].shape) {
+					e.last = e.calls[i]
+				}
+			}
 		}
 	}
 	e.ids, e.out = ts[0], ts[g.output]
@@ -142,9 +148,25 @@ func (g *Graph) bind(d *Device) *executor {
 // the next Run of this graph. No tape, no gradients: memory is that of the
 // values alive at once. A traced graph sees the current weights.
 func (g *Graph) Run(d *Device, ids []int32) (logits []float32, err error) {
+	return g.RunAt(d, ids, nil)
+}
+
+// RunAt is Run for the logits at one position of each batch row, at[b]. It
+// poisons what it takes to matter for other positions only: the other results
+// of the last attention. So these logits are those of Run, or NaN if the model
+// mixes positions after that; and by the NaN rule none is finite that would
+// not be so in Run. With at nil it is Run.
+func (g *Graph) RunAt(d *Device, ids []int32, at []int) (logits []float32, err error) {
 	e := g.bind(d)
+	b, t := g.BT()
 	if len(ids) != len(e.ids.data) {
 		return nil, fmt.Errorf("tensor: graph: got %d ids, want %v", len(ids), e.ids.shape)
+	}
+	if at != nil && (len(at) != b || slices.Min(at) < 0 || slices.Max(at) >= t) {
+		return nil, fmt.Errorf("tensor: graph: got positions %v, want one in 0..%d for each of %d rows", at, t-1, b)
+	}
+	if e.last != nil {
+		e.last.only = at
 	}
 	copy(e.ids.ints(), ids)
 	defer func() {

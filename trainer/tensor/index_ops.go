@@ -34,10 +34,17 @@ func checkIDs(op string, ids []int32, n int) {
 }
 
 func fillNaN(x []float32) {
+	for len(x) > 0 {
+		x = x[copy(x, nans[:]):]
+	}
+}
+
+var nans = func() (x [256]float32) {
 	for i := range x {
 		x[i] = nan32
 	}
-}
+	return x
+}()
 
 var opEmbed = register(Op{
 	Name: "embed", Arity: 2,

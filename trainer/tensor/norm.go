@@ -52,6 +52,10 @@ var opRMSNorm = register(Op{
 			rs = c.save(len(x) / n)
 		}
 		c.rows(func(_, row, from, to int) {
+			if x[from] != x[from] && rs == nil { // poisoned, no need to add up
+				fillNaN(y[from:to])
+				return
+			}
 			r := float32(1 / math.Sqrt(float64(k.Dot(x[from:to], x[from:to])/float32(n)+eps)))
 			k.Scale(y[from:to], x[from:to], r)
 			if rs != nil {

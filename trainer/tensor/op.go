@@ -77,8 +77,11 @@ type call struct {
 	out   *Tensor
 	dout  []float32
 	// grads says that Backward will follow, so Forward should save.
-	grads  bool
-	saved  []float32
+	grads bool
+	saved []float32
+	// only, when set, has the one position per batch entry that is asked for;
+	// elsewhere the output may be NaN. See Graph.RunAt.
+	only   []int
 	custom *customFns
 }
 

@@ -70,6 +70,48 @@ func TestGemm(t *testing.T) {
 	})
 }
 
+// TestGemmNaN wants a NaN in A to take its whole row of C and nothing else,
+// wherever it is and however many rows have one; the others keep their bits.
+func TestGemmNaN(t *testing.T) {
+	forEachSet(t, func(t *testing.T, s *Set) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		w := &Work{}
+		for _, sh := range [][3]int{{1, 1, 1}, {9, 49, 33}, {40, 70, 20}, {165, 50, 330}, {24, 33, 641}} {
+			for mode := range 16 {
+				m, n, k := sh[0], sh[1], sh[2]
+				a, b := Mat{random(rng, m*k), k, 1}, Mat{random(rng, k*n), n, 1}
+				if mode&1 != 0 {
+					a.RS, a.CS = 1, m
+				}
+				ldc := n + 3
+				c := random(rng, m*ldc)
+				want := append([]float32{}, c...)
+				s.Gemm(w, m, n, k, a, b, want[:(m-1)*ldc+n], ldc, mode&2 != 0)
+				share := 1 + 30*(mode>>3) // of rows with NaN: all from a cut on, or some
+				for i := range m {
+					if i < m/2 && mode&4 != 0 || rng.IntN(share) > 0 {
+						continue
+					}
+					for j := range n {
+						want[i*ldc+j] = nans[0]
+					}
+					at := 0
+					if mode&4 == 0 {
+						at = rng.IntN(k) * rng.IntN(2)
+					}
+					a.Data[i*a.RS+at*a.CS] = nans[0]
+				}
+				s.Gemm(w, m, n, k, a, b, c[:(m-1)*ldc+n], ldc, mode&2 != 0)
+				for i, v := range c {
+					if v != want[i] && (v == v || want[i] == want[i]) {
+						t.Fatalf("%v mode %d: element %d,%d is %v, want %v", sh, mode, i/ldc, i%ldc, v, want[i])
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestMath compares exp, tanh and sigmoid with math, over all magnitudes.
 func TestMath(t *testing.T) {
 	inf := float32(math.Inf(1))

@@ -1,5 +1,7 @@
 package cpu
 
+import "math"
+
 // Mat is a strided matrix: element (i,j) is Data[i*RS+j*CS].
 type Mat struct {
 	Data   []float32
@@ -64,9 +66,32 @@ func (s *Set) packA(dst []float32, a Mat, rows, k int) {
 	for p := 0; p < k; p += step {
 		n := min(step, k-p)
 		for i := 0; i < rows; i += s.mr {
-			s.pack(dst[i*k+p*s.mr:][:n*s.mr], s.mr, a.From(i, p), min(s.mr, rows-i), n)
+			panel, src, have := dst[i*k+p*s.mr:][:n*s.mr], a.From(i, p), min(s.mr, rows-i)
+			if p == 0 && lost(src, have) {
+				copy(panel[:have], nans[:]) // as much as macro looks at
+				continue
+			}
+			s.pack(panel, s.mr, src, have, n)
 		}
 	}
+}
+
+// nans is a row of the widest tile.
+var nans = func() (x [64]float32) {
+	for i := range x {
+		x[i] = float32(math.NaN())
+	}
+	return x
+}()
+
+// lost says whether each of the first rows of a begins with NaN.
+func lost(a Mat, rows int) bool {
+	for i := range rows {
+		if v := a.Data[i*a.RS]; v == v {
+			return false
+		}
+	}
+	return true
 }
 
 // width is the tile to use with rest columns to go: the widest, unless a
@@ -110,6 +135,12 @@ func (s *Set) macro(w *Work, mc, nc, kc int, ap, bp, c []float32, ldc int, acc b
 		b := bp[j*kc : (j+wide)*kc]
 		for i := 0; i < mc; i += s.mr {
 			a := ap[i*kc : (i+s.mr)*kc]
+			if have := min(s.mr, mc-i); lost(Mat{a, 1, s.mr}, have) {
+				for r := range have {
+					copy(c[(i+r)*ldc+j:][:min(wide, nc-j)], nans[:])
+				}
+				continue
+			}
 			if i+s.mr <= mc && have == wide {
 				s.tile(wide, kc, a, b, c[i*ldc+j:], ldc, acc)
 				continue

@@ -104,12 +104,20 @@ func dotGo(x, y []float32) float32 {
 	return (a + b) + (c + d)
 }
 
+// maxGo goes in four strands: the builtin keeps NaN, and is slow for it.
 func maxGo(x []float32) float32 {
-	m := x[0]
-	for _, v := range x[1:] {
-		m = max(m, v)
+	a := x[0]
+	b, c, d := a, a, a
+	for ; len(x) >= 4; x = x[4:] {
+		a = max(a, x[0])
+		b = max(b, x[1])
+		c = max(c, x[2])
+		d = max(d, x[3])
 	}
-	return m
+	for _, v := range x {
+		a = max(a, v)
+	}
+	return max(max(a, b), max(c, d))
 }
 
 func expGo(dst, x []float32) {
