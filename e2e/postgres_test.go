@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -36,12 +37,7 @@ func TestPostgresCluster(t *testing.T) {
 	u.env = []string{"TEMPORAL_ADDRESS=" + address}
 	u.start("worker", "--research")
 	train := u.start("worker", "--train")
-	eventually(t, "the campaign is accepted", time.Minute, func() bool {
-		cmd := u.command("start", "--tag", "pg", "--experiments", "2", "--budget", "1s", "--seeds", "1")
-		out, err := cmd.CombinedOutput()
-		t.Logf("%s", out)
-		return err == nil
-	})
+	u.run("start", "--tag", "pg", "--experiments", "2", "--budget", "1s", "--seeds", "1")
 	u.training("pg", 1)
 	train.kill()
 	u.start("worker", "--train")
@@ -118,7 +114,15 @@ func startServer(t *testing.T, server string, db int) string {
 		cmd.Env = append(cmd.Env, fmt.Sprintf("%s=%d", name, port))
 	}
 	stopAtEnd(t, cmd, syscall.SIGTERM)
-	return fmt.Sprintf("127.0.0.1:%d", ports["FRONTEND_GRPC_PORT"])
+	address := fmt.Sprintf("127.0.0.1:%d", ports["FRONTEND_GRPC_PORT"])
+	eventually(t, "the server answers", time.Minute, func() bool {
+		c, err := client.Dial(client.Options{HostPort: address})
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	return address
 }
 
 // freeServicePorts picks the ports of the server's four services, so that the
@@ -133,12 +137,19 @@ func freeServicePorts(t *testing.T) map[string]int {
 	return ports
 }
 
+// freePort picks a port below 32768: Temporal's PostgreSQL schema keeps ports
+// in 16 signed bits.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000)))
+		if err == nil {
+			defer l.Close()
+			return l.Addr().(*net.TCPAddr).Port
+		}
+	}
+	t.Fatal("no free port between 20000 and 32000")
+	return 0
 }
 
 // stopAtEnd starts a server and ends it with the test, showing its output on failure.
@@ -159,6 +170,9 @@ func stopAtEnd(t *testing.T, cmd *exec.Cmd, sig syscall.Signal) {
 		}
 		if t.Failed() {
 			lines := strings.Split(out.String(), "\n")
+			for i, line := range lines {
+				lines[i] = line[:min(len(line), 300)] // stack traces
+			}
 			t.Logf("last lines of %s:\n%s", filepath.Base(cmd.Path), strings.Join(lines[max(0, len(lines)-40):], "\n"))
 		}
 	})
