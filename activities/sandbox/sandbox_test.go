@@ -244,6 +244,7 @@ func marked(id string) (pids []int) {
 func TestWorkerKilled(t *testing.T) {
 	slot := t.Name() + strconv.Itoa(os.Getpid()) + "/"
 	id := slot + "1"
+	t.Cleanup(func() { _ = (Process{}).Clear(context.Background(), slot) }) // whatever fails below
 	worker := exec.Command(self())
 	worker.Env = append(os.Environ(), play+"=supervise="+id)
 	if err := worker.Start(); err != nil {
