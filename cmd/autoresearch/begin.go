@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
@@ -70,10 +73,31 @@ func (a *app) knownOf(ctx context.Context, c *cluster.Cluster, tag string) (know
 	if errors.As(err, &missing) {
 		return k, nil
 	}
-	if err == nil {
-		k.workflow = &e
+	if err != nil {
+		return k, err
+	}
+	k.workflow = &e
+	if k.recorded == nil && e.open {
+		k.recorded, err = startedWith(ctx, c, tag)
 	}
 	return k, err
+}
+
+// startedWith reads the settings of a campaign that runs but has not come to
+// its ledger yet, from the workflow's input.
+func startedWith(ctx context.Context, c *cluster.Cluster, tag string) (*experiment.Settings, error) {
+	events := c.Client.GetWorkflowHistory(ctx, experiment.ResearchID(tag), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	first, err := events.Next()
+	if err != nil {
+		return nil, fmt.Errorf("read what campaign %s was started with: %w", tag, err)
+	}
+	s := experiment.Settings{}
+	input := first.GetWorkflowExecutionStartedEventAttributes().GetInput()
+	if converter.GetDefaultDataConverter().FromPayloads(input, &s) != nil || s.Validate() != nil {
+		return nil, nil // the workflow itself refuses it
+	}
+	s = s.WithDefaults()
+	return &s, nil
 }
 
 // carryOut does what was planned, and says so.
