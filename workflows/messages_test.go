@@ -85,6 +85,16 @@ func TestHintReachesTheNextProposalOnce(t *testing.T) {
 	require.Equal(t, []string{"try a wider window"}, c.d.Hints())
 }
 
+// The baseline has no proposer: a hint that waits when it starts is not its.
+func TestHintBeforeTheBaseline(t *testing.T) {
+	c := newCampaign(t, &double.Double{})
+	c.OnActivity("Prepare", anything, anything).Return(c.d.Prepare).After(time.Minute)
+	c.at(time.Second, func() { c.SignalWorkflow(workflows.MessageHint, workflows.Hint{Text: "early"}) })
+	_, err := c.run(oneSeed(1))
+	require.NoError(t, err)
+	require.Equal(t, []string{"early"}, c.d.Hints())
+}
+
 func TestUpdatesAnswer(t *testing.T) {
 	c := minuteCampaign(t)
 	var pause, resume, hint, budget, program, stop *answer

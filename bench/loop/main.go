@@ -17,8 +17,10 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/autoresearch-go/autoresearch/activities/target"
@@ -31,7 +33,9 @@ import (
 func main() {
 	experiments := flag.Int("experiments", 1000, "how many, the baseline not counted")
 	flag.Parse()
-	if err := measure(context.Background(), *experiments); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := measure(ctx, *experiments); err != nil {
 		fmt.Fprintln(os.Stderr, "loop:", err)
 		os.Exit(1)
 	}
@@ -56,7 +60,7 @@ func measure(ctx context.Context, experiments int) error {
 		return err
 	}
 	defer c.Close()
-	defer c.StopEngine(ctx)
+	defer c.StopEngine(context.WithoutCancel(ctx)) // it would outlive us
 	w, err := workers.Start(c.Client, workers.Config{
 		Home: experiment.Home(home), Checkout: checkout, Namespace: c.Namespace, Cores: 1,
 	}, workers.Research, workers.Train)

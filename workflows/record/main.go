@@ -15,7 +15,9 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.temporal.io/api/temporalproto"
@@ -37,7 +39,9 @@ func main() {
 	out := flag.String("out", "workflows/testdata/histories/v1", "`folder` to write to")
 	only := flag.String("only", "", "the one `scenario` to record")
 	flag.Parse()
-	if err := record(context.Background(), *out, *only); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := record(ctx, *out, *only); err != nil {
 		fmt.Fprintln(os.Stderr, "record:", err)
 		os.Exit(1)
 	}
