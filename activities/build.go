@@ -29,8 +29,9 @@ import (
 // used by every experiment and so stays.
 const keptBuilds = 32
 
-// sourceKey is the artifact key of a source archive.
-func sourceKey(digest string) string { return "sources/" + digest + ".tar" }
+// sourceKey is the artifact key of a source archive. No tag starts with an
+// underscore, so no campaign can be in the way.
+func sourceKey(digest string) string { return "_sources/" + digest + ".tar" }
 
 // programPath is where Target.Build leaves the program of a role. The name is
 // the role's, whatever the target.

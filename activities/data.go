@@ -17,7 +17,7 @@ import (
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
-// A pinned data set in the artifact store: its files below data/<fingerprint>/,
+// A pinned data set in the artifact store: its files below _data/<fingerprint>/,
 // and last of all a manifest, which says that they are complete.
 type dataManifest struct {
 	Files []dataFile `json:"files"`
@@ -29,7 +29,7 @@ type dataFile struct {
 	SHA256 string `json:"sha256"`
 }
 
-func dataKey(fingerprint, path string) string { return "data/" + fingerprint + "/" + path }
+func dataKey(fingerprint, path string) string { return "_data/" + fingerprint + "/" + path }
 
 const manifestFile = "manifest.json"
 
