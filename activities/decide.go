@@ -25,6 +25,11 @@ func (r *Research) decide(ctx context.Context, in DecideInput) (experiment.Resul
 	if err := checkNumbers(in.Campaign, in.Number, 0); err != nil {
 		return experiment.Result{}, err
 	}
+	// Without an incumbent any score would be the best one, so only the
+	// baseline may come without.
+	if (in.Incumbent == nil) != (in.Number == 0) {
+		return experiment.Result{}, refuse(ErrInvalidInput, "experiment %d of campaign %s is to be decided with incumbent %v: the baseline has none, every other experiment has one", in.Number, in.Campaign.Tag(), in.Incumbent)
+	}
 	recorded, err := r.Ledger.Decided(ctx, in.Campaign.Tag(), in.Number)
 	if err != nil {
 		return experiment.Result{}, err

@@ -308,3 +308,15 @@ func again[I, O any](method func(context.Context, I) (O, error), in I) O {
 		}
 	}
 }
+
+// Any score is the best one when there is none to beat, so an experiment that
+// lost its incumbent on the way must not be decided.
+func TestDecideWithoutIncumbent(t *testing.T) {
+	r, _, in := oneExperiment(t)
+	in.Incumbent = nil
+	_, err := do(t, r, r.Decide, in)
+	wantRefusal(t, err, ErrInvalidInput, false, "experiment 1")
+	if record, err := r.Ledger.Decided(t.Context(), "mar5", 1); err != nil || record != nil {
+		t.Errorf("the ledger has %v, %v", record, err)
+	}
+}

@@ -21,7 +21,7 @@ func TestPrepare(t *testing.T) {
 	if text, err := r.programText(t.Context(), "mar5", c.Program); err != nil || text != "Lower val_bpb.\n" {
 		t.Errorf("program.md is %q, %v", text, err)
 	}
-	for _, path := range []string{r.Home.Data(c.Data) + "/train/train.bin", r.Home.Build(c.Evaluator) + "/evaluator/evaluator", r.Home.Artifacts() + "/data/" + c.Data + "/val/val.bin"} {
+	for _, path := range []string{r.Home.Data(c.Data) + "/train/train.bin", r.Home.Build(c.Evaluator) + "/evaluator/evaluator", r.Home.Artifacts() + "/_data/" + c.Data + "/val/val.bin"} {
 		if _, err := os.Stat(path); err != nil {
 			t.Errorf("Prepare left no %v", err)
 		}
@@ -188,7 +188,7 @@ func TestFetchData(t *testing.T) {
 	if got, err := os.ReadFile(filepath.Join(dir, "val/val.bin")); err != nil || string(got) != string(want) {
 		t.Errorf("fetched %q, %v", got, err)
 	}
-	writeFile(t, filepath.Join(r.Home.Artifacts(), "data", c.Data, "val/val.bin"), "damaged")
+	writeFile(t, filepath.Join(r.Home.Artifacts(), "_data", c.Data, "val/val.bin"), "damaged")
 	if _, err := fetchData(t.Context(), experiment.Home(t.TempDir()), r.Store, c.Data); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Errorf("a damaged data set was taken: %v", err)
 	}

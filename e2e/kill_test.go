@@ -89,6 +89,8 @@ func (u *user) checkLedger(tag string, experiments int) {
 	bestOfLedger := rows[0]
 	for n, r := range rows {
 		require.Equal(t, n, r.Experiment, "each experiment once, in order")
+		require.Equal(t, n == 0, r.Reason == experiment.Baseline, "one baseline")
+		require.Equal(t, n == 0, r.Against == nil, "every other experiment had an incumbent to beat")
 		require.Contains(t, []experiment.Verdict{experiment.Keep, experiment.Discard, experiment.Crash}, r.Verdict)
 		if r.Verdict == experiment.Keep {
 			bestOfLedger = r
