@@ -322,6 +322,39 @@ func TestAccounts(t *testing.T) {
 	}
 }
 
+// A scan that comes between the end of the program and the news of it must not
+// count the program's time twice.
+func TestEndedBetweenScans(t *testing.T) {
+	const s = time.Second
+	root := process{pid: 1, group: 1, start: "a", self: 4 * s}
+	child := process{pid: 2, parent: 1, group: 1, start: "b", self: 1 * s}
+	orphan := process{pid: 3, parent: 77, group: 1, start: "c", self: 2 * s}
+	for name, c := range map[string]struct {
+		last, after []process
+		told, want  time.Duration // of the program and those it waited for; in all
+	}{
+		"alone":               {[]process{root}, nil, 5 * s, 5 * s},
+		"its child with it":   {[]process{root, child}, nil, 6 * s, 6 * s},
+		"an orphan stays":     {[]process{root, orphan}, []process{orphan}, 5 * s, 7 * s},
+		"the pid is used":     {[]process{root}, []process{{pid: 1, start: "z", self: 9 * s}}, 5 * s, 5 * s},
+		"what it did not say": {[]process{root, child}, nil, 4 * s, 5 * s},
+	} {
+		// Two scans, the last one, and none left that would be killed.
+		tr, scans := newTree(1, "no such mark"), [][]process{c.last, c.after, c.after, nil}
+		tr.list = func() ([]process, error) { next := scans[0]; scans = scans[1:]; return next, nil }
+		if err := tr.scan(); err != nil {
+			t.Fatal(err)
+		}
+		before := tr.cpu()
+		if err := tr.scan(); err != nil || tr.cpu() < before {
+			t.Errorf("%s: the time goes from %v to %v, %v", name, before, tr.cpu(), err)
+		}
+		if got, err := tr.end(c.told); got != c.want || err != nil {
+			t.Errorf("%s: %v in all, %v, want %v", name, got, err, c.want)
+		}
+	}
+}
+
 func TestTail(t *testing.T) {
 	var tl tail
 	w := bufio.NewWriterSize(&tl, 7)

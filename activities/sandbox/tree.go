@@ -36,6 +36,7 @@ type tree struct {
 	members map[int]process // by pid, as of the last scan
 	judged  map[identity]bool
 	lost    time.Duration // CPU time of ended processes that nobody in the tree waited for
+	seen    time.Duration // CPU time of the tree when the program was last there, once it has ended
 	list    func() ([]process, error)
 }
 
@@ -53,6 +54,10 @@ func (t *tree) scan() error {
 	for _, p := range table {
 		byPID[p.pid] = p
 	}
+	ended := t.rootEnded(byPID)
+	if ended {
+		t.seen, t.root = t.cpu(), 0 // the pid is free for others now
+	}
 	now := map[int]process{}
 	judged := make(map[identity]bool, len(table))
 	for _, p := range table {
@@ -60,9 +65,20 @@ func (t *tree) scan() error {
 			now[p.pid] = p
 		}
 	}
-	t.lost += unclaimed(t.members, now)
+	if !ended {
+		t.lost += unclaimed(t.members, now)
+	}
 	t.members, t.judged = now, judged
 	return nil
+}
+
+// rootEnded tells whether the program has been waited for since the last scan.
+// Its time, and that of those it waited for, is what end will be told, so it
+// must not count as lost.
+func (t *tree) rootEnded(table map[int]process) bool {
+	was, known := t.members[t.root]
+	is, alive := table[t.root]
+	return known && (!alive || is.start != was.start)
 }
 
 // belongs judges each process once, when it is first seen: strangers stay
@@ -120,7 +136,10 @@ func heir(p process, before, now map[int]process) int {
 }
 
 // cpu is the time that the tree has used, as of the last scan.
-func (t *tree) cpu() time.Duration {
+func (t *tree) cpu() time.Duration { return max(t.seen, t.counted()) }
+
+// counted is the time of those that are there, and of those that were lost.
+func (t *tree) counted() time.Duration {
 	sum := t.lost
 	for _, p := range t.members {
 		sum += p.used()
@@ -152,7 +171,7 @@ func (t *tree) end(rootUsed time.Duration) (time.Duration, error) {
 	seen := t.cpu()
 	t.root, t.members = 0, map[int]process{} // the pid is free for others now
 	err := t.scan()
-	total := max(seen, rootUsed+t.cpu())
+	total := max(seen, rootUsed+t.counted())
 	if err == nil {
 		ctx, cancel := context.WithTimeout(context.Background(), goneWithin)
 		defer cancel()
