@@ -45,7 +45,7 @@ func mapFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	_ = syscall.Madvise(text, syscall.MADV_WILLNEED) // only advice
+	readAhead(text)
 	return text, nil
 }
 
