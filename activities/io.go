@@ -27,7 +27,8 @@ type LedgerState struct {
 	Baseline  *experiment.Incumbent `json:"baseline,omitempty"`
 	Noise     experiment.Noise      `json:"noise"`
 	Tally     experiment.Tally      `json:"tally"`
-	Recent    []experiment.Brief    `json:"recent,omitempty"` // the last ten, newest last
+	Recent    []experiment.Brief    `json:"recent,omitempty"`  // the last ten, newest last
+	Program   string                `json:"program,omitempty"` // digest of the program.md of the newest experiment
 }
 
 // ProposeInput asks for a proposal. Round counts the repairs: 0 is the first
@@ -76,7 +77,8 @@ type ApplyResult struct {
 type TrainInput struct {
 	Campaign experiment.Campaign `json:"campaign"`
 	Number   int                 `json:"number"`
-	Run      int                 `json:"run"` // 0..k-1; the baseline has k runs
+	Run      int                 `json:"run"`             // 0..k-1; the baseline has k runs
+	Again    int                 `json:"again,omitempty"` // how often the model of this run was lost (ErrModelLost)
 	Seed     uint64              `json:"seed"`
 	Source   string              `json:"source"`
 }

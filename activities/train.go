@@ -21,7 +21,8 @@ import (
 // and may run on any host.
 //
 // A run is paid for once. Its record, run-<k>.json, is written when everything
-// else of it is stored, and whoever asks again gets that. A run that was cut
+// else of it is stored, and whoever asks again gets that; but for a model that
+// was lost with the disk it was on (TrainInput.Again). A run that was cut
 // short goes on from its last checkpoint, in a directory of its own. One lock
 // per slot sees to it that nothing else trains there meanwhile, and whoever
 // gets the lock first ends what a killed worker may have left.
@@ -51,7 +52,7 @@ func (a *Train) train(ctx context.Context, in TrainInput) (runRecord, error) {
 	if err := checkNumbers(in.Campaign, in.Number, in.Run); err != nil {
 		return runRecord{}, err
 	}
-	key := experiment.Key(in.Campaign.Tag(), in.Number, recordName(in.Run))
+	key := experiment.Key(in.Campaign.Tag(), in.Number, recordName(in.Run, in.Again))
 	var record runRecord
 	if found, err := readJSON(ctx, a.Store, key, &record); found || err != nil {
 		return record, err
@@ -120,7 +121,7 @@ func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.
 	record := runRecord{TrainResult: TrainResult{
 		Slot: a.Slot,
 		Measurement: experiment.Measurement{
-			Seed: in.Seed, ChargedSeconds: r.ChargedSeconds, WallSeconds: r.WallSeconds, Tokens: r.Tokens, Steps: r.Steps,
+			Seed: in.Seed, ChargedSeconds: inMillis(r.ChargedSeconds), WallSeconds: inMillis(r.WallSeconds), Tokens: r.Tokens, Steps: r.Steps,
 			Parameters: r.Parameters, PeakBytes: r.PeakBytes, Attempts: max(1, run.count()), Failure: r.Failure,
 		},
 	}}
@@ -132,7 +133,7 @@ func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.
 		record.Model, err = storeModel(ctx, a.Store, run.key("model.safetensors"), r.Model)
 	}
 	if err == nil {
-		err = putOnceJSON(ctx, a.Store, run.key(recordName(in.Run)), &record)
+		err = putOnceJSON(ctx, a.Store, run.key(recordName(in.Run, in.Again)), &record)
 	}
 	if err != nil {
 		return runRecord{}, fmt.Errorf("storing experiment %d, run %d: %w", in.Number, in.Run, err)

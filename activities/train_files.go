@@ -25,9 +25,16 @@ import (
 //	model.safetensors  model-1.safetensors  ...
 //	evaluation.json    evaluation-1.json    ...   EvaluateResult
 //	run-0.json         run-1.json           ...   TrainResult, the last lines of a failure; written last
+//	run-0-again-1.json ...                        the same, of a run whose model was lost
 
-// recordName is the artifact that says that a run is over.
-func recordName(run int) string { return fmt.Sprintf("run-%d.json", run) }
+// recordName is the artifact that says that a run is over. It is written once,
+// so a run that had to be trained again has another one.
+func recordName(run, again int) string {
+	if again > 0 {
+		return fmt.Sprintf("run-%d-again-%d.json", run, again)
+	}
+	return fmt.Sprintf("run-%d.json", run)
+}
 
 // runFile is the name of a file of this run.
 func runFile(name string, run int) string {

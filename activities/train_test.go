@@ -232,6 +232,34 @@ func TestEvaluateRefusals(t *testing.T) {
 	}
 }
 
+// TestModelLost: a model that is gone is trained again, under a record of its
+// own; the first one stays as it was written.
+func TestModelLost(t *testing.T) {
+	s := fakeSlot(t, t.TempDir())
+	first := s.train(t)
+	attempts{s.Home, "mar5", 7, 0}.remove()
+	if err := os.Remove(filepath.Join(s.Home.Artifacts(), "mar5", "0007", "model.safetensors")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.environment().ExecuteActivity(s.Evaluate, s.evaluation(first))
+	var app *temporal.ApplicationError
+	if !errors.As(err, &app) || app.Type() != ErrModelLost {
+		t.Fatalf("got %v", err)
+	}
+	s.in.Again = 1
+	second := s.train(t)
+	if second.Model != first.Model || second.Measurement.Attempts != 1 || s.train(t) != second {
+		t.Errorf("trained again: %+v, before %+v", second, first)
+	}
+	if m := s.evaluateIt(t, s.evaluation(second)); m.ValBpb == 0 || m.Failure != nil {
+		t.Errorf("scored: %+v", m)
+	}
+	s.artifact(t, "run-0-again-1.json")
+	if s.in.Again = 0; s.train(t) != first {
+		t.Error("the first record has changed")
+	}
+}
+
 // TestCandidateFails: what the candidate did wrong is a result.
 func TestCandidateFails(t *testing.T) {
 	s := fakeSlot(t, t.TempDir())

@@ -13,6 +13,10 @@ import (
 // maxRepairs is how often a broken edit goes back to its proposer.
 const maxRepairs = 2
 
+// maxLost is how often a run is trained again because its model was lost. A
+// store that loses each of them needs a person.
+const maxLost = 2
+
 // ExperimentInput starts one experiment. Number 0 is the baseline, whose
 // candidate is the parent commit itself.
 type ExperimentInput struct {
@@ -135,19 +139,35 @@ func (t *trial) measure(ctx workflow.Context) error {
 	return nil
 }
 
+// measureOnce trains and evaluates. A model that was lost in between, with the
+// disk it was on, is trained again.
 func (t *trial) measureOnce(ctx workflow.Context, run int) (experiment.Measurement, error) {
+	for again := 0; ; again++ {
+		trained, err := t.train(ctx, run, again)
+		if err != nil || trained.Measurement.Failure != nil {
+			return trained.Measurement, err
+		}
+		m, err := t.evaluate(ctx, run, trained)
+		if refusal(err) == activities.ErrModelLost && again < maxLost {
+			continue
+		}
+		return m, err
+	}
+}
+
+func (t *trial) train(ctx workflow.Context, run, again int) (trained activities.TrainResult, err error) {
 	campaign := t.in.Campaign
 	in := activities.TrainInput{
-		Campaign: onSlot(campaign), Number: t.in.Number, Run: run,
+		Campaign: onSlot(campaign), Number: t.in.Number, Run: run, Again: again,
 		Seed: experiment.Seed(campaign.Settings.Seed, t.in.Number, run), Source: t.candidate.Source,
 	}
-	var trained activities.TrainResult
-	trainCtx := trainOptions(ctx, campaign.Settings.Budget, t.summary("train", run))
-	err := workflow.ExecuteActivity(trainCtx, onTrain.Train, in).Get(ctx, &trained)
-	if err != nil || trained.Measurement.Failure != nil {
-		return trained.Measurement, err
+	summary := t.summary("train", run)
+	if again > 0 {
+		summary += " (its model was lost)"
 	}
-	return t.evaluate(ctx, run, trained)
+	trainCtx := trainOptions(ctx, campaign.Settings.Budget, summary)
+	err = workflow.ExecuteActivity(trainCtx, onTrain.Train, in).Get(ctx, &trained)
+	return trained, err
 }
 
 // onSlot is the part of a campaign that its slots work with: what is trained,

@@ -151,6 +151,61 @@ func TestNothingLeft(t *testing.T) {
 	require.Equal(t, "every value was tried", c.status().StopReason)
 }
 
+// A model that is lost between training and evaluation is trained again. A
+// store that loses every model is trouble.
+func TestModelLost(t *testing.T) {
+	lose := func(lost int) *double.Double {
+		return &double.Double{OnEvaluate: func(in activities.EvaluateInput) (*experiment.Failure, error) {
+			if in.Number == 1 && lost > 0 {
+				lost--
+				return nil, temporal.NewNonRetryableApplicationError("train the run again", activities.ErrModelLost, nil)
+			}
+			return nil, nil
+		}}
+	}
+	d := lose(1)
+	best, err := newCampaign(t, d).run(settings(2))
+	require.NoError(t, err)
+	require.Equal(t, 2, best.Kept)
+	require.Equal(t, 1, count(d.Calls(), "train again 1/0"))
+	require.Equal(t, 1, count(d.Calls(), "propose 1/"))
+
+	d = lose(99)
+	c := newCampaign(t, d)
+	c.at(time.Hour, func() {
+		require.Equal(t, "research-mar5-0001: train the run again", c.status().Trouble)
+		require.Equal(t, 3, count(d.Calls(), "train 1/0"))
+		c.SignalWorkflow(workflows.MessageStop, nil)
+	})
+	_, err = c.run(settings(2))
+	require.NoError(t, err)
+}
+
+// A ledger that is damaged is a person's matter: nothing is decided meanwhile,
+// and afterwards nothing is trained again but what its activity still has.
+func TestDamagedLedger(t *testing.T) {
+	var damaged atomic.Bool
+	damaged.Store(true)
+	d := &double.Double{OnDecide: func(in activities.DecideInput) error {
+		if in.Number == 1 && damaged.Load() {
+			return temporal.NewNonRetryableApplicationError("the ledger is damaged: mar5/0000/result.json is missing", activities.ErrLedger, nil)
+		}
+		return nil
+	}}
+	c := newCampaign(t, d)
+	c.at(time.Hour, func() {
+		s := c.status()
+		require.Equal(t, experiment.Paused, s.Phase)
+		require.Equal(t, "research-mar5-0001: the ledger is damaged: mar5/0000/result.json is missing", s.Trouble)
+		require.Equal(t, 1, count(d.Calls(), "decide 1/"))
+		damaged.Store(false)
+		c.SignalWorkflow(workflows.MessageResume, nil)
+	})
+	best, err := c.run(settings(2))
+	require.NoError(t, err)
+	require.Equal(t, 2, best.Kept)
+}
+
 func TestInfraErrorsAreRetried(t *testing.T) {
 	var tries atomic.Int32
 	d := &double.Double{OnTrain: func(_ context.Context, in activities.TrainInput) (*experiment.Failure, error) {
@@ -222,7 +277,7 @@ func TestAdoptsARunningExperiment(t *testing.T) {
 	d := &double.Double{}
 	_, err := newCampaign(t, d).run(settings(1)) // baseline and experiment 1 are in the ledger
 	require.NoError(t, err)
-	prepared, err := d.Prepare(context.Background(), activities.PrepareInput{Settings: experiment.Settings{Tag: "mar5"}.WithDefaults()})
+	prepared, err := d.Prepare(context.Background(), activities.PrepareInput{Settings: experiment.Settings{Tag: "mar5"}})
 	require.NoError(t, err)
 
 	c := newCampaign(t, d)

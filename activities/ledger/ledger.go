@@ -150,6 +150,7 @@ type State struct {
 	Noise     experiment.Noise
 	Tally     experiment.Tally
 	Recent    []experiment.Brief // the last ten, newest last
+	Program   string             // digest of the program.md of the newest experiment
 }
 
 // State reads the ledger of a campaign.
@@ -159,7 +160,7 @@ func (l *Ledger) State(ctx context.Context, tag string) (State, error) {
 		return State{}, err
 	}
 	last := results[len(results)-1]
-	s := State{Next: len(results), Incumbent: incumbent(last), Baseline: incumbent(results[0]), Noise: last.NoiseAfter}
+	s := State{Next: len(results), Incumbent: incumbent(last), Baseline: incumbent(results[0]), Noise: last.NoiseAfter, Program: last.Program}
 	for _, r := range results[1:] {
 		s.Tally.Add(r.Verdict)
 	}

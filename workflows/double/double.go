@@ -41,10 +41,12 @@ type Double struct {
 	// Start is the campaign's time of start.
 	Start time.Time
 
-	mu      sync.Mutex
-	calls   []string // "propose 7/0"
-	hints   []string // of all proposals
-	results []activities.DecideResult
+	mu       sync.Mutex
+	calls    []string // "propose 7/0"
+	hints    []string // of all proposals
+	recorded *experiment.Settings
+	results  []activities.DecideResult
+	program  string // of the newest result
 }
 
 // Register makes d's activities known to a worker or a test environment.
@@ -89,19 +91,39 @@ func (d *Double) Prepare(_ context.Context, in activities.PrepareInput) (activit
 			return activities.PrepareResult{}, err
 		}
 	}
+	settings, err := d.settings(in.Settings)
+	if err != nil {
+		return activities.PrepareResult{}, err
+	}
 	return activities.PrepareResult{
 		Campaign: experiment.Campaign{
-			Settings: in.Settings, Base: Digest("base")[:40], Data: Digest("data"), Program: Digest("program"),
+			Settings: settings, Base: Digest("base")[:40], Data: Digest("data"), Program: Digest("program"),
 			Evaluator: Digest("evaluator"), PriorStdDev: 0.02, StartedAt: d.Start,
 		},
 		Ledger: d.ledger(),
 	}, nil
 }
 
+// settings are those that the campaign was begun with, with the limits of now.
+func (d *Double) settings(given experiment.Settings) (experiment.Settings, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.recorded == nil {
+		s := given.WithDefaults()
+		d.recorded = &s
+	}
+	if conflict := d.recorded.Conflict(given); conflict != "" {
+		return given, temporal.NewNonRetryableApplicationError(conflict, activities.ErrSettingsConflict, nil)
+	}
+	s := *d.recorded
+	s.Limits = given.Limits
+	return s, nil
+}
+
 func (d *Double) ledger() activities.LedgerState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var l activities.LedgerState
+	l := activities.LedgerState{Program: d.program}
 	for _, r := range d.results {
 		l.Next = r.Brief.Experiment + 1
 		l.Noise = r.Noise
@@ -151,6 +173,9 @@ func (d *Double) Apply(_ context.Context, in activities.ApplyInput) (activities.
 // Train trains nothing.
 func (d *Double) Train(ctx context.Context, in activities.TrainInput) (activities.TrainResult, error) {
 	d.note("train", in.Number, in.Run)
+	if in.Again > 0 {
+		d.note("train again", in.Number, in.Run)
+	}
 	m := experiment.Measurement{
 		Seed: in.Seed, ChargedSeconds: 60.02, WallSeconds: 61.4, Tokens: 4_915_200, Steps: 1200,
 		Parameters: 1_234_567, PeakBytes: 345_678_901, Attempts: 1,
@@ -204,7 +229,7 @@ func (d *Double) Decide(_ context.Context, in activities.DecideInput) (activitie
 		}
 	}
 	r := decide(in)
-	d.results = append(d.results, r)
+	d.results, d.program = append(d.results, r), in.Program
 	return r, nil
 }
 
