@@ -52,7 +52,7 @@ func (r *Research) apply(ctx context.Context, in ApplyInput) (ApplyResult, error
 		return result, err
 	}
 	result = a.result
-	result.Seconds = time.Since(began).Seconds()
+	result.Seconds = inMillis(time.Since(began).Seconds())
 	return result, putOnceJSON(ctx, r.Store, key, &result)
 }
 

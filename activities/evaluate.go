@@ -46,7 +46,7 @@ func (a *Train) evaluate(ctx context.Context, in EvaluateInput) (EvaluateResult,
 		return result, fmt.Errorf("evaluating experiment %d, run %d: %w", in.Number, in.Run, stopped(running, err))
 	}
 	m := &result.Measurement
-	m.ValBpb, m.EvalSeconds, m.GraphDigest, m.Failure = score.ValBpb, score.Seconds, score.GraphDigest, score.Failure
+	m.ValBpb, m.EvalSeconds, m.GraphDigest, m.Failure = score.ValBpb, inMillis(score.Seconds), score.GraphDigest, score.Failure
 	if score.Failure != nil {
 		m.ValBpb = 0 // JSON has no NaN
 	} else if score.Parameters > 0 {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -155,6 +156,10 @@ func putOnceJSON(ctx context.Context, store artifact.Store, key string, v any) e
 	}
 	return nil
 }
+
+// inMillis drops the digits of a time that mean nothing: they would travel
+// through every history, several times per run.
+func inMillis(seconds float64) float64 { return math.Round(seconds*1000) / 1000 }
 
 // putText stores a text that people read.
 func putText(ctx context.Context, store artifact.Store, key string, text []byte) error {

@@ -7,12 +7,12 @@ import "time"
 // Campaign can be compared.
 type Campaign struct {
 	Settings    Settings  `json:"settings"`
-	Base        string    `json:"base"`      // commit of the target as it stands
-	Data        string    `json:"data"`      // fingerprint of the pinned data set
-	Program     string    `json:"program"`   // digest of program.md at the start
-	Evaluator   string    `json:"evaluator"` // digest of the source archive of Base, from which the evaluator is built
-	PriorStdDev float64   `json:"prior_sd"`  // val_bpb; the target's known seed noise
-	StartedAt   time.Time `json:"started_at"`
+	Base        string    `json:"base,omitzero"`      // commit of the target as it stands
+	Data        string    `json:"data,omitzero"`      // fingerprint of the pinned data set
+	Program     string    `json:"program,omitzero"`   // digest of program.md at the start
+	Evaluator   string    `json:"evaluator,omitzero"` // digest of the source archive of Base, from which the evaluator is built
+	PriorStdDev float64   `json:"prior_sd,omitzero"`  // val_bpb; the target's known seed noise
+	StartedAt   time.Time `json:"started_at,omitzero"`
 }
 
 // Tag is the campaign's name.
