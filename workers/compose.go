@@ -31,12 +31,12 @@ func research(ctx context.Context, cfg Config) (*activities.Research, error) {
 }
 
 // train puts a slot's activities together.
-func train(cfg Config) *activities.Train {
+func train(cfg Config, p place) *activities.Train {
 	return &activities.Train{
 		Home:    cfg.Home,
 		Store:   artifact.NewFile(cfg.Home.Artifacts()),
 		Targets: targets(cfg),
-		Slot:    slotQueue(cfg.Home),
+		Slot:    p.slotQueue(),
 		Cores:   cfg.Cores,
 	}
 }

@@ -13,13 +13,15 @@
 //
 // [Start] takes a lock in the home for each role and holds it for life; the
 // kernel drops it with the process. Two research workers in one home would both
-// write its ledger, so the second is refused with the pid of the first.
+// write its ledger, so the second is refused with the pid of the first. Training
+// slots are one per home and host: containers that share a home have one each.
 //
 // # Recovery
 //
-// Holding the lock proves that every earlier worker of this role and home is
-// dead, however recently Temporal heard from it. Start therefore looks for
-// activities that such a worker (told by its identity) still seems to run, and
+// Holding the lock proves that every earlier worker of this role, home and host
+// is dead, however recently Temporal heard from it. Start therefore looks for
+// activities that such a worker still seems to run (told by its identity, in
+// which the home has a random id, so that no other home is taken for it), and
 // fails them in its name; the retry comes to us at once instead of after the
 // heartbeat timeout. Nothing of this is needed for correctness: where it cannot
 // work (other host, no visibility) the timeouts do the same later.

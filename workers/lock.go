@@ -31,10 +31,10 @@ func (e *InUseError) Hint() string {
 	return "stop that one first, or give this one another home with --home DIR or AUTORESEARCH_HOME"
 }
 
-// lockHome takes the home for a role, for as long as this process lives or
-// until release.
-func lockHome(role Role, home experiment.Home) (release func(), err error) {
-	path := role.lockPath(home)
+// lock takes the place for a role, for as long as this process lives or until
+// release.
+func (p place) lock(role Role) (release func(), err error) {
+	path := p.lockPath(role)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the home: %w", err)
@@ -45,7 +45,7 @@ func lockHome(role Role, home experiment.Home) (release func(), err error) {
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // only for the message
 		f.Close()
-		return nil, &InUseError{role, home, strings.TrimSpace(string(pid))}
+		return nil, &InUseError{role, p.home, strings.TrimSpace(string(pid))}
 	}
 	if err == nil {
 		// The pid is for people; the lock is the truth.

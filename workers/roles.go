@@ -1,8 +1,12 @@
 package workers
 
 import (
+	"cmp"
+	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -22,41 +26,75 @@ const (
 	Train    Role = "train-cpu"
 )
 
-// lockPath is the file that the one worker of this role in the home holds.
-func (r Role) lockPath(home experiment.Home) string {
-	if r == Research {
-		return home.Lock()
+// place is where workers work: a home on a host. Its names appear in Temporal.
+type place struct {
+	home experiment.Home
+	host string
+	hash string // of the home: see findPlace
+}
+
+// findPlace names a home on a host. A path does not tell homes apart: machines
+// made from one image have the same paths, and at times the same host name. So
+// each home has a random id; and the path counts too, since homes are copied.
+func findPlace(home experiment.Home, host string) (place, error) {
+	id, err := homeID(filepath.Join(string(home), "id"))
+	if err != nil {
+		return place{}, fmt.Errorf("name the home %s: %w", home, err)
 	}
-	return filepath.Join(string(home), string(r)+".lock")
+	sum := sha256.Sum256([]byte(string(home) + "\x00" + id))
+	return place{home, cmp.Or(host, "localhost"), fmt.Sprintf("%x", sum)[:8]}, nil
 }
 
-// host is this machine in identities and queue names.
-func host() string {
-	name, err := os.Hostname()
-	if err != nil || name == "" {
-		return "localhost"
+// homeID returns what the file holds, and makes it if it is missing: whole or
+// not at all, whoever else is making it.
+func homeID(path string) (string, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = makeHomeID(path); err == nil || errors.Is(err, fs.ErrExist) {
+			b, err = os.ReadFile(path)
+		}
 	}
-	return name
+	return string(b), err
 }
 
-// homeHash tells the homes of one host apart.
-func homeHash(home experiment.Home) string {
-	return fmt.Sprintf("%x", sha256.Sum256([]byte(home)))[:8]
+func makeHomeID(path string) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".id-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.WriteString(rand.Text() + "\n")
+	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Link(f.Name(), path)
 }
 
-// slotQueue is the task queue of the home's one CPU slot.
-func slotQueue(home experiment.Home) string {
-	return fmt.Sprintf("%s@%s/%s", workflows.TrainQueue, host(), homeHash(home))
+// lockPath is the file that the one worker of a role holds: one research worker
+// per home, and one training slot per home and host. Hosts (containers, say)
+// that share a home have slots of their own.
+func (p place) lockPath(role Role) string {
+	if role == Research {
+		return p.home.Lock()
+	}
+	return filepath.Join(string(p.home), fmt.Sprintf("%s@%s.lock", role, p.host))
 }
 
-// identityPrefix is shared by all workers of a role in a home on this host.
-func identityPrefix(role Role, home experiment.Home) string {
-	return fmt.Sprintf("%s@%s/%s/", role, host(), homeHash(home))
+// slotQueue is the task queue of the place's one CPU slot.
+func (p place) slotQueue() string {
+	return fmt.Sprintf("%s@%s/%s", workflows.TrainQueue, p.host, p.hash)
 }
 
-// identity is one worker process. The pid alone would not do: it comes again.
-func identity(role Role, home experiment.Home) string {
-	return fmt.Sprintf("%s%d-%s", identityPrefix(role, home), os.Getpid(), strconv.FormatInt(processStart.UnixNano(), 36))
+// identityPrefix is shared by all workers of a role in this place, and by
+// nobody else: whoever holds the lock is the only one of them that lives.
+func (p place) identityPrefix(role Role) string {
+	return fmt.Sprintf("%s@%s/%s/", role, p.host, p.hash)
+}
+
+// identity is one worker process. The pid alone would not do: it comes again,
+// in a container always.
+func (p place) identity(role Role) string {
+	return fmt.Sprintf("%s%d-%s", p.identityPrefix(role), os.Getpid(), strconv.FormatInt(processStart.UnixMilli(), 36))
 }
 
 // buildID names the code of a worker in every task that it completes. The SDK's

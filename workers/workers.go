@@ -32,6 +32,7 @@ type Config struct {
 
 	// What serves the activities; nil is the real ones. Tests double them.
 	research, train any
+	host            string // empty is the machine's name
 }
 
 // Workers are the workers of one process.
@@ -80,20 +81,24 @@ func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
 			w.Stop()
 		}
 	}()
+	where, err := findPlace(cfg.Home, cmp.Or(cfg.host, hostname()))
+	if err != nil {
+		return nil, err
+	}
 	for _, role := range roles {
-		release, err := lockHome(role, cfg.Home)
+		release, err := where.lock(role)
 		if err != nil {
 			return nil, err
 		}
 		w.locks = append(w.locks, release)
 	}
 	for _, role := range roles {
-		if err := w.start(ctx, c, cfg, role); err != nil {
+		if err := w.start(ctx, c, cfg, where, role); err != nil {
 			return nil, err
 		}
 	}
 	for _, role := range roles {
-		r := recovery{client: c, namespace: cmp.Or(cfg.Namespace, cluster.DefaultNamespace), prefix: identityPrefix(role, cfg.Home), own: identity(role, cfg.Home), logger: cfg.logger()}
+		r := recovery{client: c, namespace: cmp.Or(cfg.Namespace, cluster.DefaultNamespace), prefix: where.identityPrefix(role), own: where.identity(role), logger: cfg.logger()}
 		w.wait.Go(func() { r.run(ctx) })
 	}
 	return w, nil
@@ -132,7 +137,7 @@ func (w *Workers) Stop() {
 	})
 }
 
-func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, role Role) error {
+func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, where place, role Role) error {
 	switch role {
 	case Research:
 		served := cfg.research
@@ -143,7 +148,7 @@ func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, role R
 			}
 			served = a
 		}
-		o := w.options(cfg, role)
+		o := w.options(where, role)
 		o.MaxConcurrentActivityExecutionSize = researchActivities
 		o.StickyScheduleToStartTimeout = stickyTimeout
 		each := worker.New(c, workflows.ResearchQueue, o)
@@ -153,11 +158,11 @@ func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, role R
 	case Train:
 		served := cfg.train
 		if served == nil {
-			served = train(cfg)
+			served = train(cfg, where)
 		}
 		var errs []error
-		for _, queue := range []string{workflows.TrainQueue, slotQueue(cfg.Home)} {
-			o := w.options(cfg, role)
+		for _, queue := range []string{workflows.TrainQueue, where.slotQueue()} {
+			o := w.options(where, role)
 			o.DisableWorkflowWorker = true
 			o.MaxConcurrentActivityExecutionSize = 1 // what is started but waits for the slot would be missing elsewhere
 			errs = append(errs, w.begin(worker.New(c, queue, o), served))
@@ -167,9 +172,9 @@ func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, role R
 	return fmt.Errorf("there is no role %q: the roles are %s and %s", role, Research, Train)
 }
 
-func (w *Workers) options(cfg Config, role Role) worker.Options {
+func (w *Workers) options(where place, role Role) worker.Options {
 	return worker.Options{
-		Identity:                     identity(role, cfg.Home),
+		Identity:                     where.identity(role),
 		BuildID:                      buildID(),
 		WorkerStopTimeout:            stopPatience,
 		MaxHeartbeatThrottleInterval: heartbeatAtLeast,
@@ -189,6 +194,12 @@ func (w *Workers) begin(each worker.Worker, served any) error {
 	}
 	w.workers = append(w.workers, each)
 	return nil
+}
+
+// hostname is this machine in identities and queue names; empty if it has none.
+func hostname() string {
+	name, _ := os.Hostname()
+	return name
 }
 
 func (cfg Config) logger() log.Logger {

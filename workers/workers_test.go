@@ -177,7 +177,9 @@ func TestStartByHand(t *testing.T) {
 func TestEvaluateGoesToTheSlot(t *testing.T) {
 	c, home := engine(t)
 	ctx := testContext(t)
-	d := &double.Double{Start: time.Now(), Slot: slotQueue(home)}
+	where, err := findPlace(home, hostname())
+	require.NoError(t, err)
+	d := &double.Double{Start: time.Now(), Slot: where.slotQueue()}
 	work(t, c, home, d)
 	begin := time.Now()
 	run, err := StartCampaign(ctx, c.Client, small(1))
