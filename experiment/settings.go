@@ -29,7 +29,10 @@ type Settings struct {
 	unknown []string // fields of the JSON input that no setting has
 }
 
-// Limits ends a campaign; the first one reached does. Zero is no limit.
+// Limits ends a campaign; the first one reached does, after the experiment that
+// runs. Zero is no limit. What is counted in experiments counts over the whole
+// campaign; a campaign that is started again over its ledger has its wall time
+// anew.
 type Limits struct {
 	Experiments int      `json:"experiments,omitempty"` // the baseline is not counted
 	WallTime    Duration `json:"wall_time,omitempty"`

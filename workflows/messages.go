@@ -234,7 +234,7 @@ func (r *research) maySetProgram(p SetProgram) error {
 }
 
 func (r *research) onSetProgram(ctx workflow.Context, p SetProgram) (Answer, error) {
-	in := activities.SetProgramInput{Tag: r.settings.Tag, Text: p.Text}
+	in := activities.SetProgramInput{Tag: r.given.Tag, Text: p.Text}
 	var out activities.SetProgramResult
 	if err := workflow.ExecuteActivity(setProgramOptions(ctx), onResearch.SetProgram, in).Get(ctx, &out); err != nil {
 		return Answer{}, err

@@ -5,11 +5,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
 
-	"github.com/stretchr/testify/require"
-
+	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workflows"
 	"github.com/autoresearch-go/autoresearch/workflows/double"
@@ -184,4 +185,79 @@ func TestSetBudgetEndsAPausedCampaignInTime(t *testing.T) {
 	_, err := c.run(oneSeed(0))
 	require.NoError(t, err)
 	require.Equal(t, 3*time.Hour, c.Now().Sub(start).Round(time.Minute))
+}
+
+// A campaign that is paused before its baseline waits; its wall time ends it.
+func TestPausedBeforeTheBaseline(t *testing.T) {
+	for name, tc := range map[string]struct {
+		resume time.Duration
+		want   int
+	}{"resumed": {30 * time.Minute, 1}, "over": {2 * time.Hour, 0}} {
+		t.Run(name, func(t *testing.T) {
+			c := newCampaign(t, &double.Double{})
+			c.OnActivity("Prepare", anything, anything).Return(c.d.Prepare).After(time.Minute)
+			c.at(time.Second, func() { c.SignalWorkflow(workflows.MessagePause, "anything") })
+			c.at(tc.resume, func() { c.SignalWorkflow(workflows.MessageResume, nil) })
+			start := c.Now()
+			s := oneSeed(1)
+			s.WallTime = experiment.Duration(time.Hour)
+			best, err := c.run(s)
+			require.NoError(t, err)
+			require.Equal(t, tc.want, best.Experiments)
+			require.LessOrEqual(t, c.Now().Sub(start), time.Hour)
+		})
+	}
+}
+
+// Preparing takes longer than the campaign may: paused or not, that ends it.
+func TestPausedBeyondTheWallTime(t *testing.T) {
+	c := newCampaign(t, &double.Double{})
+	c.OnActivity("Prepare", anything, anything).Return(c.d.Prepare).After(time.Hour)
+	c.at(time.Second, func() { c.SignalWorkflow(workflows.MessagePause, nil) })
+	s := oneSeed(1)
+	s.WallTime = experiment.Duration(time.Minute)
+	best, err := c.run(s)
+	require.NoError(t, err)
+	require.Zero(t, best.Experiments)
+	require.Contains(t, c.status().StopReason, "wall time")
+}
+
+func TestStopDuringTheBaseline(t *testing.T) {
+	for name, when := range map[string]time.Duration{"prepare": time.Second, "baseline": 90 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			c := minuteCampaign(t)
+			c.OnActivity("Prepare", anything, anything).Return(c.d.Prepare).After(time.Minute)
+			c.at(when, func() { c.SignalWorkflow(workflows.MessageStop, nil) })
+			best, err := c.run(oneSeed(0))
+			require.NoError(t, err)
+			require.Equal(t, experiment.Complete, best.Phase)
+			require.Zero(t, best.Experiments)
+			require.Len(t, c.d.Decided(), count(c.d.Calls(), "train"), "a baseline that runs is finished")
+		})
+	}
+}
+
+func TestCancelWhilePaused(t *testing.T) {
+	c := minuteCampaign(t)
+	c.at(70*time.Second, func() { c.SignalWorkflow(workflows.MessagePause, nil) })
+	c.at(time.Hour, c.CancelWorkflow)
+	_, err := c.run(oneSeed(0))
+	require.True(t, temporal.IsCanceledError(err), "%v", err)
+	require.Equal(t, "cancelled", c.status().StopReason)
+	require.Nil(t, c.status().Current, "nothing is begun any more")
+}
+
+// Instructions that were given while the campaign ran outlive its workflow.
+func TestProgramOutlivesTheWorkflow(t *testing.T) {
+	d := &double.Double{}
+	c := newCampaign(t, d)
+	c.trainFor(time.Minute)
+	c.at(90*time.Second, func() { c.update(workflows.MessageSetProgram, workflows.SetProgram{Text: "# new"}) })
+	_, err := c.run(oneSeed(2))
+	require.NoError(t, err)
+	var seen string
+	d.OnPropose = func(in activities.ProposeInput) error { seen = in.Program; return nil }
+	_, err = newCampaign(t, d).run(oneSeed(3))
+	require.NoError(t, err)
+	require.Equal(t, double.Digest("# new"), seen)
 }

@@ -35,14 +35,14 @@ func Research(ctx workflow.Context, settings experiment.Settings, carried *State
 // research is one run of a campaign's workflow.
 type research struct {
 	State
-	settings  experiment.Settings
-	end       experiment.Phase // complete or failed, once it is
-	running   *running         // the experiment that is not decided yet
-	child     workflow.Future  // of the last experiment that this run started
-	deciding  *running         // the one that holds the turn
-	last      experiment.Brief // the last decided, for the search attributes
-	published map[string]any   // search attributes as last set
-	started   time.Time        // of running
+	given     experiment.Settings // by the user, and the tag; without defaults
+	end       experiment.Phase    // complete or failed, once it is
+	running   *running            // the experiment that is not decided yet
+	child     workflow.Future     // of the last experiment that this run started
+	deciding  *running            // the one that holds the turn
+	last      experiment.Brief    // the last decided, for the search attributes
+	published map[string]any      // search attributes as last set
+	started   time.Time           // of running
 }
 
 func newResearch(ctx workflow.Context, settings experiment.Settings, carried *State) (*research, error) {
@@ -57,7 +57,7 @@ func newResearch(ctx workflow.Context, settings experiment.Settings, carried *St
 		message := fmt.Sprintf("tag is %q but the workflow id is %q: start the campaign with the workflow id %s", settings.Tag, id, want)
 		return nil, temporal.NewNonRetryableApplicationError(message, activities.ErrInvalidSettings, nil)
 	}
-	r := &research{settings: settings.WithDefaults(), published: map[string]any{}}
+	r := &research{given: settings, published: map[string]any{}}
 	if carried != nil {
 		r.State = *carried
 	}
@@ -69,6 +69,14 @@ func newResearch(ctx workflow.Context, settings experiment.Settings, carried *St
 		r.last = r.Recent[len(r.Recent)-1]
 	}
 	return r, nil
+}
+
+// settings are what the campaign runs with: as recorded, once that is known.
+func (r *research) settings() experiment.Settings {
+	if r.prepared() {
+		return r.Campaign.Settings
+	}
+	return r.given.WithDefaults()
 }
 
 // run is the campaign.
@@ -95,14 +103,11 @@ func (r *research) prepare(ctx workflow.Context) error {
 	}
 	r.publish(ctx)
 	var prepared activities.PrepareResult
-	in := activities.PrepareInput{Settings: r.settings}
+	in := activities.PrepareInput{Settings: r.given}
 	if err := workflow.ExecuteActivity(prepareOptions(ctx), onResearch.Prepare, in).Get(ctx, &prepared); err != nil {
 		return err
 	}
 	r.Campaign = prepared.Campaign
-	if r.Program == "" { // else set_program was faster
-		r.Program = prepared.Campaign.Program
-	}
 	r.resume(prepared.Ledger)
 	if len(r.Recent) > 0 {
 		r.last = r.Recent[len(r.Recent)-1]
@@ -120,7 +125,7 @@ func (r *research) over(ctx workflow.Context) bool {
 		if r.StopReason != "" || ctx.Err() != nil {
 			break
 		}
-		if r.Next > 0 { // without a baseline there is nothing to report
+		if r.Next > 0 || r.Paused { // whoever goes on gets a baseline at least
 			if r.StopReason = r.limit(workflow.Now(ctx)); r.StopReason != "" {
 				break
 			}
@@ -130,7 +135,7 @@ func (r *research) over(ctx workflow.Context) bool {
 		}
 		r.waitPaused(ctx)
 	}
-	return r.StopReason != ""
+	return r.StopReason != "" || ctx.Err() != nil
 }
 
 // waitPaused waits until somebody resumes or stops the campaign, or until a
@@ -164,12 +169,15 @@ func (r *research) continueAsNew(ctx workflow.Context) error {
 		return err
 	}
 	r.drain(ctx)
-	return workflow.NewContinueAsNewError(ctx, Research, r.settings, &r.State)
+	return workflow.NewContinueAsNewError(ctx, Research, r.given, &r.State)
 }
 
 // finish completes the campaign. Its last child is let go first: whoever stops
 // the workers when a campaign is complete leaves nothing half-closed.
 func (r *research) finish(ctx workflow.Context) (experiment.Best, error) {
+	if r.StopReason == "" { // cancelled
+		return r.fail(ctx, ctx.Err())
+	}
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return r.fail(ctx, err)
 	}

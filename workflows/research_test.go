@@ -112,6 +112,65 @@ func TestFollowsTheLedger(t *testing.T) {
 	require.Equal(t, 5, best.Experiments, "a limit that is reached already ends it at once")
 }
 
+// What the user leaves out agrees with what is recorded, and is not a default
+// that differs from it.
+func TestGoesOnWithRecordedSettings(t *testing.T) {
+	d := &double.Double{}
+	first := settings(1)
+	first.Budget, first.Seeds, first.Proposer = experiment.Duration(2*time.Second), 1, "script"
+	_, err := newCampaign(t, d).run(first)
+	require.NoError(t, err)
+	c := newCampaign(t, d)
+	best, err := c.run(experiment.Settings{Tag: "mar5", Limits: experiment.Limits{Experiments: 2}})
+	require.NoError(t, err)
+	require.Equal(t, 2, best.Experiments)
+	require.Equal(t, first.Budget, c.status().Budget)
+	require.Equal(t, "script", c.status().Proposer)
+	_, err = newCampaign(t, d).run(experiment.Settings{Tag: "mar5", Seeds: 3})
+	require.Equal(t, activities.ErrSettingsConflict, failure(t, err).Type())
+}
+
+// A campaign that starts again over its ledger has its wall time anew; what is
+// counted in experiments counts over all of it.
+func TestLimitsOfASecondRun(t *testing.T) {
+	d := &double.Double{Score: func(n, _ int) float64 { return 3.5 + float64(n) }}
+	hour := experiment.Settings{Seeds: 1, Limits: experiment.Limits{WallTime: experiment.Duration(time.Hour)}}
+	for run, want := range []int{3, 7} { // 20 minutes each, the baseline first
+		c := newCampaign(t, d)
+		c.trainFor(20 * time.Minute)
+		best, err := c.run(hour)
+		require.NoError(t, err)
+		require.Equal(t, want-1, best.Experiments+run, "%v", d.Calls())
+	}
+	best, err := newCampaign(t, d).run(experiment.Settings{Limits: experiment.Limits{Plateau: 3}})
+	require.NoError(t, err)
+	require.Equal(t, 5, best.Experiments, "five are without a keep already")
+}
+
+// Wall time counts through continue-as-new.
+func TestWallTimeThroughContinueAsNew(t *testing.T) {
+	d := &double.Double{}
+	c := newCampaign(t, d)
+	c.SetCurrentHistoryLength(100)
+	c.trainFor(40 * time.Minute)
+	start := c.Now()
+	hour := experiment.Settings{Seeds: 1, Limits: experiment.Limits{WallTime: experiment.Duration(time.Hour)}}
+	_, err := c.runState(hour, &workflows.State{ContinueAfter: 60})
+	var again *workflow.ContinueAsNewError
+	require.True(t, errors.As(err, &again), "%v", err)
+	var state workflows.State
+	require.NoError(t, temporalDecode(again.Input, &hour, &state))
+	require.Equal(t, start, state.StartedAt.In(start.Location()))
+
+	next := newCampaign(t, d)
+	next.SetStartTime(start.Add(61 * time.Minute))
+	state.ContinueAfter = 0
+	best, err := next.runState(hour, &state)
+	require.NoError(t, err)
+	require.Zero(t, best.Experiments)
+	require.Contains(t, next.status().StopReason, "wall time")
+}
+
 func TestBaselineCrash(t *testing.T) {
 	d := &double.Double{OnTrain: func(context.Context, activities.TrainInput) (*experiment.Failure, error) {
 		return &experiment.Failure{Reason: experiment.NaN, Message: "loss is NaN at step 12"}, nil

@@ -19,6 +19,7 @@ type running struct {
 	id     string            // workflow id
 	result *ExperimentResult // set by its report
 	ended  string            // set when it says that it ends without a decision
+	wait   time.Duration     // before the next attempt to start it, while it runs unseen
 }
 
 // errStillRunning says that the child lives but not as a child of this run.
@@ -126,7 +127,8 @@ func (r *research) adopt(ctx workflow.Context) error {
 	run := r.running
 	workflow.SignalExternalWorkflow(ctx, run.id, "", SignalAdopt, nil) // gone: the next attempt starts it
 	heard := func() bool { return run.result != nil || run.ended != "" }
-	_, err := workflow.AwaitWithTimeout(ctx, adoptRetry, heard)
+	run.wait = min(max(2*run.wait, adoptRetry), adoptAtMost)
+	_, err := workflow.AwaitWithTimeout(ctx, run.wait, heard)
 	switch {
 	case err != nil: // cancelled: forward it, and wait for the child's last word
 		quiet, _ := workflow.NewDisconnectedContext(ctx)
@@ -212,9 +214,11 @@ const (
 	// rerunDelay is between two runs of a child that failed: a terminated one
 	// starts again while somebody watches, a broken one does not spin.
 	rerunDelay = 2 * time.Second
-	// adoptRetry is between two attempts to start a child that runs already. A
-	// child that lives talks by itself; this finds the one that died silently.
-	adoptRetry = time.Minute
+	// adoptRetry is between two attempts to start a child that runs already; it
+	// doubles up to adoptAtMost, since each one costs ten events. A child that
+	// lives talks by itself; this finds the one that died silently.
+	adoptRetry  = time.Minute
+	adoptAtMost = 5 * time.Minute
 	// farewell bounds the wait of a campaign that is complete for its last child,
 	// which has reported and ends at once unless no worker is left.
 	farewell = 10 * time.Second

@@ -55,7 +55,7 @@ func on[T any](ctx workflow.Context, name string, do func(T)) inlet {
 // inlets are all signals of a campaign. Unlike an Update a signal cannot be
 // refused: what makes no sense is left undone.
 func (r *research) inlets(ctx workflow.Context) []inlet {
-	type nothing struct{}
+	type nothing = any // people send all kinds of it
 	return []inlet{
 		on(ctx, SignalTurn, func(m Turn) { r.turn(ctx, m) }),
 		on(ctx, SignalReport, func(m Report) { r.report(m) }),

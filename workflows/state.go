@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -19,7 +20,7 @@ const (
 type State struct {
 	Campaign   experiment.Campaign   `json:"campaign"` // zero until prepared
 	Limits     experiment.Limits     `json:"limits"`
-	StartedAt  time.Time             `json:"started_at"` // of the first run: wall_time counts from here
+	StartedAt  time.Time             `json:"started_at"` // of the first of the runs that continue one another: wall_time counts from here
 	Next       int                   `json:"next"`       // number of the next experiment
 	Before     int                   `json:"before"`     // experiments decided before StartedAt
 	Incumbent  *experiment.Incumbent `json:"incumbent,omitempty"`
@@ -51,6 +52,9 @@ func (s *State) resume(ledger ledgerState) {
 	s.Tally = ledger.Tally
 	s.Before = ledger.Tally.Experiments
 	s.Recent = lastBriefs(ledger.Recent)
+	if s.Program == "" { // else set_program was faster
+		s.Program = cmp.Or(ledger.Program, s.Campaign.Program)
+	}
 }
 
 // settle counts one decided experiment.

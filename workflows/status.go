@@ -38,7 +38,7 @@ func (r *research) phase() experiment.Phase {
 }
 
 func (r *research) best() experiment.Best {
-	b := experiment.Best{Campaign: r.settings.Tag, Phase: r.phase(), Tally: r.Tally}
+	b := experiment.Best{Campaign: r.given.Tag, Phase: r.phase(), Tally: r.Tally}
 	if i := r.Incumbent; i != nil {
 		b.Experiment, b.Commit, b.Title = i.Experiment, i.Commit, i.Title
 		b.ValBpb = &i.ValBpb
@@ -48,7 +48,7 @@ func (r *research) best() experiment.Best {
 
 func (r *research) status() experiment.Status {
 	s := experiment.Status{
-		Best: r.best(), Limits: r.Limits, Budget: r.settings.Budget, Proposer: r.settings.Proposer,
+		Best: r.best(), Limits: r.Limits, Budget: r.settings().Budget, Proposer: r.settings().Proposer,
 		StartedAt: r.StartedAt, Baseline: r.Baseline, Noise: r.Noise, Recent: lastBriefs(r.Recent),
 		Trouble: r.Trouble, StopReason: r.StopReason, Hints: len(r.Hints),
 	}
@@ -69,7 +69,7 @@ func (r *research) publish(ctx workflow.Context) {
 			changes = append(changes, update)
 		}
 	}
-	add("Campaign", r.settings.Tag, attrCampaign.ValueSet(r.settings.Tag))
+	add("Campaign", r.given.Tag, attrCampaign.ValueSet(r.given.Tag))
 	add("Phase", r.phase(), attrPhase.ValueSet(string(r.phase())))
 	if len(r.Recent) > 0 {
 		n := int64(r.last.Experiment)
@@ -98,7 +98,7 @@ func upsert(ctx workflow.Context, changes ...temporal.SearchAttributeUpdate) {
 // details is the campaign as a page of Markdown.
 func (r *research) details(now time.Time) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "**%s**: %s", r.settings.Tag, r.phase())
+	fmt.Fprintf(&b, "**%s**: %s", r.given.Tag, r.phase())
 	if r.StopReason != "" {
 		fmt.Fprintf(&b, " (%s)", r.StopReason)
 	}
@@ -121,7 +121,7 @@ func (r *research) details(now time.Time) string {
 	if hours := now.Sub(r.StartedAt).Hours(); hours > 0 && t.Experiments > r.Before {
 		fmt.Fprintf(&b, "| rate | %.1f experiments per hour |\n", float64(t.Experiments-r.Before)/hours)
 	}
-	fmt.Fprintf(&b, "| limits | %s |\n| budget | %v of charged training per run |\n", limitsText(r.Limits), r.settings.Budget)
+	fmt.Fprintf(&b, "| limits | %s |\n| budget | %v of charged training per run |\n", limitsText(r.Limits), r.settings().Budget)
 	writeRecent(&b, r.Recent)
 	return b.String()
 }

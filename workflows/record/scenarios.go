@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -24,6 +26,7 @@ type scenario struct {
 var scenarios = []scenario{
 	{"loop", nil, loop},
 	{"crashes", crashing, loop},
+	{"lost", losing, loop},
 	{"messages", slow(200 * time.Millisecond), messages},
 	{"continued", slow(50 * time.Millisecond), continued},
 	{"cancelled", slow(time.Hour), cancelled},
@@ -77,6 +80,19 @@ func crashing(d *double.Double) {
 			return &experiment.Failure{Reason: experiment.OOM, Message: "out of memory"}, nil
 		}
 		return nil, nil
+	}
+}
+
+// losing loses the model of a run, once.
+func losing(d *double.Double) {
+	var once sync.Once
+	d.OnEvaluate = func(in activities.EvaluateInput) (_ *experiment.Failure, err error) {
+		if in.Number == 1 {
+			once.Do(func() {
+				err = temporal.NewNonRetryableApplicationError("the model is neither on this host nor in the artifact store", activities.ErrModelLost, nil)
+			})
+		}
+		return nil, err
 	}
 }
 
