@@ -3,6 +3,7 @@ package experiment
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -25,6 +26,9 @@ func (d Duration) MarshalJSON() ([]byte, error) { return json.Marshal(d.String()
 func (d *Duration) UnmarshalJSON(b []byte) error {
 	var seconds float64
 	if json.Unmarshal(b, &seconds) == nil {
+		if limit := time.Duration(math.MaxInt64).Seconds(); seconds >= limit || seconds <= -limit {
+			return fmt.Errorf("a duration of %s seconds is too long", b)
+		}
 		*d = Duration(seconds * float64(time.Second))
 		return nil
 	}

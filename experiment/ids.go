@@ -17,7 +17,8 @@ func ValidateTag(tag string) error {
 	case tag == "":
 		return fmt.Errorf("tag is empty: give the campaign a name such as mar5")
 	case !tagPattern.MatchString(tag):
-		return fmt.Errorf("tag %q is not usable: letters, digits, '-' and '_' only, at most 64, starting with a letter or digit", tag)
+		const shown = 80 // somebody may have given a file
+		return fmt.Errorf("tag %.*q is not usable: letters, digits, '-' and '_' only, at most 64, starting with a letter or digit", shown, tag)
 	}
 	return nil
 }
@@ -45,12 +46,16 @@ func ShortCommit(commit string) string {
 	return commit
 }
 
+// seedShift leaves 53 bits: a seed that passes through a tool that reads JSON
+// numbers as floating point, as browsers do, stays the same seed.
+const seedShift = 11
+
 // Seed derives the seed of run k of experiment n from the campaign's seed: no
 // two runs share one, and the same campaign always gives the same.
 func Seed(campaign uint64, n, k int) uint64 {
 	h := fnv.New64a()
 	fmt.Fprintf(h, "%d/%d/%d", campaign, n, k)
-	return h.Sum64() >> 1 // fits a signed 64-bit flag
+	return h.Sum64() >> seedShift
 }
 
 // seedOfTag is a campaign's root seed when none is given: two campaigns differ,
@@ -58,5 +63,5 @@ func Seed(campaign uint64, n, k int) uint64 {
 func seedOfTag(tag string) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(tag))
-	return h.Sum64()>>2 | 1
+	return h.Sum64()>>seedShift | 1
 }

@@ -48,6 +48,9 @@ const (
 	DefaultPolicy   = "threshold/1"
 )
 
+// maxBudget is far from what timeouts, which are multiples of it, can hold.
+const maxBudget = Duration(1000 * time.Hour)
+
 // settingsFields lists every JSON name that Settings accepts.
 var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "proposer", "policy", "experiments", "wall_time", "plateau"}
 
@@ -95,10 +98,12 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("budget is %v: charged training time per run must be positive, such as 60s", s.Budget)
 	case s.Budget > 0 && s.Budget < Duration(100*time.Millisecond):
 		return fmt.Errorf("budget is %v: at least 100ms of charged training time per run", s.Budget)
+	case s.Budget > maxBudget:
+		return fmt.Errorf("budget is %v: at most %v of charged training time per run", s.Budget, maxBudget)
 	case s.Seeds < 0 || s.Seeds > 100:
 		return fmt.Errorf("seeds is %d: the baseline runs with 1 to 100 seeds", s.Seeds)
-	case s.Seed > 1<<62:
-		return fmt.Errorf("seed is %d: at most %d", s.Seed, uint64(1)<<62)
+	case s.Seed > 1<<53:
+		return fmt.Errorf("seed is %d: at most %d", s.Seed, uint64(1)<<53)
 	}
 	return s.Limits.Validate()
 }
