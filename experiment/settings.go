@@ -1,9 +1,10 @@
 package experiment
 
 import (
-	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"reflect"
 	"sort"
 	"strings"
 	"time"
@@ -27,6 +28,7 @@ type Settings struct {
 	Limits
 
 	unknown []string // fields of the JSON input that no setting has
+	wrong   error    // what could not be read of the JSON input
 }
 
 // Limits ends a campaign; the first one reached does, after the experiment that
@@ -54,19 +56,27 @@ const maxBudget = Duration(1000 * time.Hour)
 // settingsFields lists every JSON name that Settings accepts.
 var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "proposer", "policy", "experiments", "wall_time", "plateau"}
 
-// UnmarshalJSON remembers unknown fields instead of failing, so that a typing
-// error in a workflow's input becomes one clear refusal by [Settings.Validate]
-// and not a decoding error deep inside an SDK.
+// UnmarshalJSON remembers unknown fields and values of the wrong type instead
+// of failing, so that a typing error in a workflow's input becomes one clear
+// refusal by [Settings.Validate] and not a decoding error deep inside an SDK.
 func (s *Settings) UnmarshalJSON(b []byte) error {
 	type plain Settings
-	if err := json.Unmarshal(b, (*plain)(s)); err != nil {
-		return fmt.Errorf("settings: %w", err)
+	s.unknown, s.wrong = nil, nil
+	err := json.Unmarshal(b, (*plain)(s))
+	var mistyped *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &mistyped) && mistyped.Field == "":
+		s.wrong = fmt.Errorf(`the settings are %s: they must be an object such as {"tag":"mar5"}`, mistyped.Value)
+		return nil
+	case errors.As(err, &mistyped):
+		s.wrong = fmt.Errorf("%s is a %s: it must be %s", mistyped.Field[strings.LastIndex(mistyped.Field, ".")+1:], mistyped.Value, jsonKind(mistyped.Type))
+	case err != nil:
+		s.wrong = err
 	}
 	var fields map[string]json.RawMessage
-	if err := json.NewDecoder(bytes.NewReader(b)).Decode(&fields); err != nil {
+	if err := json.Unmarshal(b, &fields); err != nil {
 		return fmt.Errorf("settings: %w", err)
 	}
-	s.unknown = nil
 	for name := range fields {
 		if !known(name) {
 			s.unknown = append(s.unknown, name)
@@ -74,6 +84,17 @@ func (s *Settings) UnmarshalJSON(b []byte) error {
 	}
 	sort.Strings(s.unknown)
 	return nil
+}
+
+// jsonKind is what a field of the type wants.
+func jsonKind(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "text"
+	case reflect.Uint64:
+		return "a whole number that is not negative"
+	}
+	return "a whole number"
 }
 
 func known(name string) bool {
@@ -89,6 +110,9 @@ func known(name string) bool {
 func (s Settings) Validate() error {
 	if len(s.unknown) > 0 {
 		return fmt.Errorf("unknown settings field %q: the fields are %s", s.unknown[0], strings.Join(settingsFields, ", "))
+	}
+	if s.wrong != nil {
+		return s.wrong
 	}
 	if err := ValidateTag(s.Tag); err != nil {
 		return err
