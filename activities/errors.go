@@ -78,7 +78,7 @@ func edge(err error) error {
 	case errors.Is(err, repo.ErrBusy):
 		return passing(ErrGitBusy, err)
 	case errors.Is(err, ledger.ErrDamaged):
-		return fatal(ErrLedger, err)
+		return fatal(ErrLedger, fmt.Errorf("%w; restore it from a copy, or start another campaign", err))
 	}
 	return passing("", err) // process trouble, I/O: worth another try
 }

@@ -38,15 +38,18 @@ func (r *Research) prepare(ctx context.Context, given experiment.Settings) (Prep
 	if err != nil {
 		return PrepareResult{}, err
 	}
+	state, err := r.Ledger.State(ctx, c.Tag())
+	if err != nil {
+		return PrepareResult{}, err
+	}
+	if err := r.provideIncumbent(ctx, c, state.Incumbent); err != nil {
+		return PrepareResult{}, err
+	}
 	notices, err := r.Ledger.Repair(ctx, c.Tag())
 	if err != nil {
 		return PrepareResult{}, err
 	}
 	notify(ctx, notices)
-	state, err := r.Ledger.State(ctx, c.Tag())
-	if err != nil {
-		return PrepareResult{}, err
-	}
 	return PrepareResult{Campaign: c, Ledger: LedgerState(state)}, nil
 }
 
@@ -219,6 +222,24 @@ func (r *Research) provide(ctx context.Context, t target.Target, c experiment.Ca
 	}
 	_, err := fetchData(ctx, r.Home, r.Store, c.Data)
 	return err
+}
+
+// provideIncumbent makes sure that there is something to improve. Of a home
+// whose repository was deleted the incumbent alone survives, as the branch in
+// the user's checkout.
+func (r *Research) provideIncumbent(ctx context.Context, c experiment.Campaign, in *experiment.Incumbent) error {
+	if in == nil || r.Repo.Has(ctx, in.Commit) {
+		return nil
+	}
+	checkout, err := r.checkout(ctx)
+	if err == nil {
+		err = checkout.Import(ctx, in.Commit)
+	}
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return refuse(ErrLedger, "the best candidate of campaign %s, %s, is neither in %s nor in %s; restore one of them from a copy, or start another campaign",
+		c.Tag(), experiment.ShortCommit(in.Commit), r.Home.Repo(), r.Checkout)
 }
 
 // evaluator builds the trusted program of a campaign. Its base not building is

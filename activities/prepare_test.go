@@ -63,6 +63,40 @@ func TestPrepareContinues(t *testing.T) {
 	}
 }
 
+// The home's repository is lost after a keep: the incumbent comes back from the
+// branch in the checkout. Without that there is nothing to improve.
+func TestPrepareAfterTheRepositoryWasLost(t *testing.T) {
+	dir := newCheckout(t)
+	r := newResearch(t, dir, setLR("0.02"))
+	c := prepared(t, r)
+	first := baseline(t, r, c)
+	applied := proposed(t, r, c, 1, 0)
+	kept := must(t, r, r.Decide, DecideInput{
+		Campaign: c, Number: 1, Parent: c.Base, Commit: applied.Commit, Title: "set LR to 0.02", Proposer: "script",
+		SyntaxTokens: applied.SyntaxTokens, Incumbent: &first.Incumbent, Noise: first.Noise, Measurements: measured(1.5),
+	})
+	if kept.Incumbent.Commit != applied.Commit {
+		t.Fatalf("not kept: %s", asJSON(t, kept))
+	}
+	lose := func() *Research {
+		if err := os.RemoveAll(r.Home.Repo()); err != nil {
+			t.Fatal(err)
+		}
+		return newResearch(t, dir, setLR("0.01"))
+	}
+	r = lose()
+	must(t, r, r.Prepare, PrepareInput{testSettings()})
+	if at, err := r.Repo.Ref(t.Context(), "refs/heads/"+experiment.Branch("mar5")); err != nil || at != applied.Commit {
+		t.Errorf("the branch is at %q, %v; want %s", at, err, applied.Commit)
+	}
+	git(t, dir, "branch", "-D", experiment.Branch("mar5"))
+	git(t, dir, "reflog", "expire", "--expire=all", "--all")
+	git(t, dir, "gc", "-q", "--prune=now")
+	r = lose()
+	_, err := do(t, r, r.Prepare, PrepareInput{testSettings()})
+	wantRefusal(t, err, ErrLedger, false, experiment.ShortCommit(applied.Commit), "restore")
+}
+
 func TestPrepareRefusesBadInput(t *testing.T) {
 	with := func(change func(*experiment.Settings)) experiment.Settings {
 		s := testSettings()

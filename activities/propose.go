@@ -104,7 +104,13 @@ func (r *Research) request(ctx context.Context, in ProposeInput) (proposer.Reque
 	if err != nil {
 		return q, err
 	}
-	q.Source = func(commit string) (map[string][]byte, error) { return r.Repo.ReadFiles(ctx, commit, t.Editable()) }
+	q.Source = func(commit string) (map[string][]byte, error) {
+		files, err := r.Repo.ReadFiles(ctx, commit, t.Editable())
+		if err != nil && ctx.Err() == nil && !r.Repo.Has(ctx, commit) {
+			err = fmt.Errorf("%w: %w", proposer.ErrLost, err)
+		}
+		return files, err
+	}
 	if q.Files, err = q.Source(in.Parent.Commit); err != nil {
 		return q, fmt.Errorf("reading the incumbent's files: %w", err)
 	}

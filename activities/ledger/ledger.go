@@ -76,7 +76,7 @@ func (l *Ledger) Decided(ctx context.Context, tag string, n int) (*experiment.Re
 func decode(key string, b []byte) (experiment.Result, error) {
 	var result experiment.Result
 	if err := json.Unmarshal(b, &result); err != nil {
-		return result, fmt.Errorf("%w: %s: %w; restore it from a copy, or start another campaign", ErrDamaged, key, err)
+		return result, fmt.Errorf("%w: %s: %w", ErrDamaged, key, err)
 	}
 	return result, nil
 }
@@ -133,7 +133,7 @@ func (l *Ledger) checkGap(ctx context.Context, tag string, next int) error {
 	for _, key := range keys {
 		number, isResult := strings.CutSuffix(strings.TrimPrefix(key, tag+"/"), "/"+resultFile)
 		if n, err := strconv.Atoi(number); isResult && err == nil && n > next {
-			return fmt.Errorf("%w: %s is missing, while %s is there; restore it from a copy, or start another campaign", ErrDamaged, experiment.Key(tag, next, resultFile), key)
+			return fmt.Errorf("%w: %s is missing, while %s is there", ErrDamaged, experiment.Key(tag, next, resultFile), key)
 		}
 	}
 	return nil

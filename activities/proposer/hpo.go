@@ -137,8 +137,12 @@ func (h *HPO) trials(ctx context.Context, r Request, parent *editable) ([]search
 		}
 		to := fromTitle(past, from, parent)
 		if past.Commit != "" {
-			if to, err = h.recall(ctx, r, past.Commit); err != nil {
+			found, err := h.recall(ctx, r, past.Commit)
+			if err != nil {
 				return nil, err
+			}
+			if found.point != nil {
+				to = found
 			}
 		}
 		if to.point == nil {
@@ -169,6 +173,9 @@ func (h *HPO) recall(ctx context.Context, r Request, commit string) (record, err
 		return rec, nil
 	}
 	files, err := r.Source(commit)
+	if errors.Is(err, ErrLost) {
+		return record{}, nil // not remembered: it may be restored
+	}
 	if err != nil {
 		return record{}, fmt.Errorf("read candidate %s: %w", experiment.ShortCommit(commit), err)
 	}
@@ -184,8 +191,8 @@ func (h *HPO) recall(ctx context.Context, r Request, commit string) (record, err
 // titled is how HPO's own titles name a change.
 var titled = regexp.MustCompile(`(\w+) from \S+ to (\S+)`)
 
-// fromTitle finds the point of an experiment that got no commit, because it did
-// not build or run: its title says what it changed.
+// fromTitle finds the point of an experiment that has no commit, because it did
+// not build or run, or was lost: its title says what it changed.
 func fromTitle(past experiment.Result, from record, parent *editable) record {
 	if past.Proposer != "hpo" || from.point == nil {
 		return record{}

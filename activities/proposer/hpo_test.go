@@ -174,3 +174,23 @@ func TestHPOErrors(t *testing.T) {
 		t.Errorf("a broken source gives %v", err)
 	}
 }
+
+// A candidate that the home has lost is known by its title, and is not repeated.
+func TestHPOLostCandidates(t *testing.T) {
+	past := proposertest.Past()
+	whole := past.Request(5)
+	files := whole.Source
+	whole.Source = func(commit string) (map[string][]byte, error) {
+		if commit != whole.Parent.Commit {
+			return nil, fmt.Errorf("%w: it was deleted", proposer.ErrLost)
+		}
+		return files(commit)
+	}
+	again := map[string]bool{}
+	for _, r := range past.History {
+		again[r.Title] = true
+	}
+	if p, _ := propose(t, whole); again[p.Title] {
+		t.Errorf("proposes %q again", p.Title)
+	}
+}

@@ -13,6 +13,7 @@ package proposer
 
 import (
 	"context"
+	"errors"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -25,6 +26,10 @@ type Proposer interface {
 	Propose(ctx context.Context, r Request) (Answer, error)
 }
 
+// ErrLost is returned for a candidate that the home no longer has, because its
+// repository was deleted. A campaign goes on without such candidates.
+var ErrLost = errors.New("the candidate is lost")
+
 // Request is all that a proposal may depend on.
 type Request struct {
 	Campaign  experiment.Campaign
@@ -32,7 +37,7 @@ type Request struct {
 	Parent    experiment.Incumbent
 	Files     map[string][]byte                              // the editable files at Parent, by slash path
 	History   []experiment.Result                            // decided experiments, by number, the baseline first
-	Source    func(commit string) (map[string][]byte, error) // editable files of any candidate
+	Source    func(commit string) (map[string][]byte, error) // editable files of any candidate, or ErrLost
 	Program   string                                         // program.md
 	Hints     []string                                       // the user's words, newest last
 	Previous  *experiment.Proposal                           // in a repair round: the answer that failed
