@@ -103,11 +103,10 @@ func startedWith(ctx context.Context, c *cluster.Cluster, tag string) (*experime
 // carryOut does what was planned, and says so.
 func (a *app) carryOut(ctx context.Context, c *cluster.Cluster, what action, s experiment.Settings, k known, g given) error {
 	a.note("proposer  %s", proposerNote(s.WithDefaults().Proposer))
-	settings := settingsNote(s.WithDefaults())
-	if what != attach { // a campaign that runs may have other limits by now
-		settings += "; ends after: " + limits(s.Limits)
+	a.note("budget    %s", settingsNote(s.WithDefaults()))
+	if what == begin || what == goOn { // others may have other limits by now
+		a.note("limits    %s", limits(s.Limits))
 	}
-	a.note("budget    %s", settings)
 	switch what {
 	case begin:
 		a.note("campaign  %s, new", s.Tag)

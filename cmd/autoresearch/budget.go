@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"strconv"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -60,8 +61,8 @@ func (d *durationFlag) Type() string { return "duration" }
 // Set reads "60s", and "60" as seconds, as JSON input does.
 func (d *durationFlag) Set(text string) error {
 	v := (*experiment.Duration)(d)
-	if v.UnmarshalJSON([]byte(text)) == nil {
-		return nil
+	if _, err := strconv.ParseFloat(text, 64); err == nil {
+		return v.UnmarshalJSON([]byte(text))
 	}
 	quoted, err := json.Marshal(text)
 	if err != nil {

@@ -88,7 +88,7 @@ func tagsOf(all []execution) []string {
 // checkTag refuses a tag that cannot name a campaign.
 func checkTag(tag string) error {
 	if err := experiment.ValidateTag(tag); err != nil {
-		return usage("", "%w", err)
+		return usage("for example: --tag "+strings.ToLower(time.Now().Format("Jan2")), "%w", err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/workers"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
 )
@@ -92,6 +93,8 @@ func classify(err error) *failure {
 	var missing *serviceerror.NotFound
 	var inUse *workers.InUseError
 	switch {
+	case errors.Is(err, ledger.ErrDamaged):
+		f.hint = "restore the file from a copy, or start another campaign with another --tag"
 	case errors.Is(err, cluster.ErrNotRunning):
 		f.code = exitUnreachable
 		if f.hint == "" {

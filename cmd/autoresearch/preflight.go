@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/activities/target"
+	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
 // checkTools makes sure that the programs that every campaign runs are there.
@@ -50,6 +52,8 @@ func checkCheckout(ctx context.Context, dir string, t target.Target) (top string
 // commits, so such changes would be left out without a word.
 func checkClean(ctx context.Context, top string, t target.Target) error {
 	args := append([]string{"status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--"}, t.Sources()...)
+	// A home that was made inside the target is no change to it.
+	args = append(args, ":(exclude,glob)**/"+experiment.HomeDir+"/**")
 	changed, err := git(ctx, top, args...)
 	if err != nil {
 		return failed("", "look for uncommitted changes: %w", err)
@@ -63,6 +67,8 @@ func checkClean(ctx context.Context, top string, t target.Target) error {
 			files = append(files, entry[3:])
 		}
 	}
+	slices.Sort(files) // a file that is staged and changed again is there twice
+	files = slices.Compact(files)
 	more := ""
 	if len(files) > 3 {
 		more = fmt.Sprintf(" and %d more", len(files)-3)

@@ -1,9 +1,13 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"path/filepath"
+	"strconv"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -41,6 +45,7 @@ func newRoot(a *app) *cobra.Command {
 	cobra.EnableCommandSorting = false // the order below is that of use
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return flagFailure(err) })
 	f := root.PersistentFlags()
 	f.StringVar(&a.homeFlag, "home", "", "home `DIR` (default $AUTORESEARCH_HOME, or .autoresearch here)")
 	f.BoolVar(&a.json, "json", false, "print data and errors as JSON")
@@ -55,6 +60,25 @@ func newRoot(a *app) *cobra.Command {
 		Use: "exit-codes", Short: "exit status of every command", Long: exitCodesHelp,
 	})
 	return root
+}
+
+// flagFailure says what a flag's value must be. Cobra's own words name the Go
+// function that could not parse it.
+func flagFailure(err error) error {
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	what := map[string]string{"int": "a whole number", "uint64": "a whole number that is not negative", "bool": "true or false"}[invalid.GetFlag().Value.Type()]
+	switch cause := invalid.Unwrap(); {
+	case errors.Is(cause, strconv.ErrRange):
+		what = "too large or too small"
+	case what == "":
+		return fmt.Errorf("--%s: %w", invalid.GetFlag().Name, cause)
+	default:
+		what = "not " + what
+	}
+	return fmt.Errorf("--%s is %q: %s", invalid.GetFlag().Name, invalid.GetValue(), what)
 }
 
 type group struct {

@@ -54,7 +54,7 @@ func (a *app) status(ctx context.Context, tag string) (experiment.Status, error)
 		if ctx.Err() != nil {
 			return experiment.Status{}, ctx.Err()
 		}
-		return a.ledgerStatus(ctx, tag, offline, err)
+		return a.ledgerStatus(ctx, tag, offline, whyNoCluster(err))
 	}
 	defer c.Close()
 	tag = a.latest(ctx, c, tag)
@@ -82,6 +82,14 @@ func (a *app) latest(ctx context.Context, c *cluster.Cluster, tag string) string
 		return ""
 	}
 	return open[len(open)-1].tag
+}
+
+// whyNoCluster is the short form for the note beside the ledger's answer.
+func whyNoCluster(err error) error {
+	if errors.Is(err, cluster.ErrNotRunning) {
+		return cluster.ErrNotRunning
+	}
+	return err
 }
 
 // whyNoAnswer is the short form for the note beside the ledger's answer.

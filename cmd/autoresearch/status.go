@@ -71,7 +71,7 @@ func limits(l experiment.Limits) string {
 		parts = append(parts, plural(l.Plateau, "experiment")+" without a keep")
 	}
 	if len(parts) == 0 {
-		return "none: it goes on until you stop it"
+		return "none, it goes on until it is stopped"
 	}
 	return strings.Join(parts, ", or ")
 }

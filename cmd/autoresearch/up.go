@@ -55,10 +55,19 @@ func coresFlag(c *cobra.Command, cores *int) {
 	c.Flags().IntVar(cores, "cores", runtime.NumCPU(), "CPU `CORES` of the training slot")
 }
 
+// checkCores: charged time is CPU time divided by the cores, so more than there
+// are would stretch every budget.
+func checkCores(cores int) error {
+	if cores < 1 || cores > runtime.NumCPU() {
+		return usage("leave it out for all cores of this machine", "cores is %d: a training run takes 1 to %d here", cores, runtime.NumCPU())
+	}
+	return nil
+}
+
 // check refuses bad input before anything is built, started or written.
 func (u *up) check(cmd *cobra.Command) error {
-	if u.cores < 1 {
-		return usage("leave it out for all cores of this machine", "cores is %d: a training run needs at least one", u.cores)
+	if err := checkCores(u.cores); err != nil {
+		return err
 	}
 	t, err := checkSettings(u.settings, cmd.Flags())
 	if err != nil {
@@ -84,6 +93,9 @@ func (a *app) checkConflict(ctx context.Context, s experiment.Settings) error {
 	}
 	recorded, ok, err := a.campaign(ctx, s.Tag)
 	if err != nil || !ok {
+		return err
+	}
+	if _, err := a.ledgerOf().Results(ctx, s.Tag); err != nil {
 		return err
 	}
 	_, _, err = plan(s, given{}, known{recorded: &recorded.Settings})
@@ -142,10 +154,7 @@ func (u *up) watch(ctx context.Context, c *cluster.Cluster, tag string, what act
 		return err
 	}
 	u.note("the engine and the workers stay until Ctrl-C; leave at once with --exit")
-	return u.session.during(ctx, func(ctx context.Context) error {
-		<-ctx.Done()
-		return ctx.Err()
-	})
+	return u.session.during(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil })
 }
 
 // summary says what a complete campaign has found and how to go on.

@@ -105,3 +105,23 @@ func TestTroubleIsReadable(t *testing.T) {
 	v.trouble = []string{"train #7 failed: training in /a/long/path/to/a/run/directory: no space left on device (attempt 3), next try in 30s"}
 	require.Contains(t, drawn(v, 60, style{}), "train #7 failed: training in\n  /a/long/path/to/a/run/directory: no space left on device\n  (attempt 3), next try in 30s")
 }
+
+// Plain output tells a trouble once, not at each of its attempts.
+func TestTroubleIsToldOnce(t *testing.T) {
+	var out strings.Builder
+	w := &watcher{a: &app{env: env{stderr: &out}}}
+	for _, told := range []struct {
+		trouble string
+		new     bool
+	}{
+		{"train #1 failed: no space in runs/0001-0-1 (attempt 1), next try in 1s", true},
+		{"train #1 failed: no space in runs/0001-0-2 (attempt 2), trying again", false},
+		{"train #1 failed: no space in runs/0001-0-2 (attempt 2), next try in 2s", false},
+		{"train #1 failed: a disk is gone (attempt 3), next try in 4s", true},
+		{"", false},
+		{"train #2 failed: a disk is gone (attempt 1), next try in 1s", true},
+	} {
+		require.Equal(t, told.new, w.newTrouble(told.trouble), told.trouble)
+	}
+	require.Equal(t, "it goes on\n", out.String())
+}

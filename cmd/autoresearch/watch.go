@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -188,15 +189,18 @@ func (w *watcher) show() {
 	}
 }
 
+// attempts are what changes with every attempt at the same thing.
+var attempts = regexp.MustCompile(`\d+`)
+
 // newTrouble tells whether t says more than another countdown.
 func (w *watcher) newTrouble(t string) bool {
 	base, _, _ := strings.Cut(t, ", next try in")
-	base = strings.TrimSuffix(base, ", trying again")
+	base = attempts.ReplaceAllString(strings.TrimSuffix(base, ", trying again"), "")
 	if base == w.told {
 		return false
 	}
 	if base == "" {
-		w.a.note("the trouble is over")
+		w.a.note("it goes on")
 	}
 	w.told = base
 	return base != ""

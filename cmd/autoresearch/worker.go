@@ -21,8 +21,8 @@ func newWorker(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "worker", Short: "work for campaigns that were started elsewhere", Long: workerHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cores < 1 {
-				return usage("leave it out for all cores of this machine", "cores is %d: a training run needs at least one", cores)
+			if err := checkCores(cores); err != nil {
+				return err
 			}
 			return a.worker(cmd.Context(), cores, rolesOf(research, train))
 		},
@@ -59,7 +59,7 @@ func (a *app) worker(ctx context.Context, cores int, roles []workers.Role) error
 		a.note("working   as %s; Ctrl-C stops, a training run keeps its checkpoint", roleNames(roles))
 		err = s.during(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil })
 	}
-	if c := s.cluster; c.Embedded && (s.adopted || err == nil) {
+	if c := s.cluster; c.Embedded && err == nil {
 		a.note("the engine at %s goes on; to stop it: autoresearch engine stop", c.Address)
 	}
 	stopErr := s.close(ctx, err != nil && !s.adopted)
