@@ -25,9 +25,11 @@ func TestPostgresCluster(t *testing.T) {
 	server, sqlTool := tool(t, "temporal-server"), tool(t, "temporal-sql-tool")
 	db := startPostgres(t)
 	for name, schema := range map[string]string{"temporal": "temporal", "temporal_visibility": "visibility"} {
-		base := []string{"--plugin", "postgres12_pgx", "--ep", "127.0.0.1", "-p", strconv.Itoa(db), "-u", "temporal", "--db", name}
 		for _, args := range [][]string{{"create"}, {"setup-schema", "-v", "0.0"}, {"update-schema", "--schema-name", "postgresql/v12/" + schema}} {
-			out, err := exec.Command(sqlTool, append(base, args...)...).CombinedOutput()
+			cmd := exec.Command(sqlTool, append([]string{"--db", name}, args...)...)
+			cmd.Env = append(clean(os.Environ()), "SQL_PLUGIN=postgres12_pgx", "SQL_HOST=127.0.0.1",
+				"SQL_PORT="+strconv.Itoa(db), "SQL_USER=temporal", "SQL_PASSWORD=unused")
+			out, err := cmd.CombinedOutput()
 			require.NoError(t, err, "temporal-sql-tool %v\n%s", args, out)
 		}
 	}

@@ -113,15 +113,34 @@ func ensureAttributes(ctx context.Context, c client.Client, namespace string) (a
 	if len(missing) == 0 {
 		return false, nil
 	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
-	var exists *serviceerror.AlreadyExists // another worker was faster
-	if err != nil && !errors.As(err, &exists) {
+	if err := addAttributes(ctx, c, namespace, missing); err != nil {
 		return false, &Error{
 			Attempt: fmt.Sprintf("add search attributes %s to namespace %s", strings.Join(sortedNames(missing), ", "), namespace), Err: err,
 			Advice: "have them created: " + createCommand(namespace, missing),
 		}
 	}
 	return true, nil
+}
+
+// addAttributes adds search attributes. A namespace that another worker has
+// registered this moment may not be known yet to the host that is asked.
+func addAttributes(ctx context.Context, c client.Client, namespace string, missing map[string]enumspb.IndexedValueType) error {
+	for {
+		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: missing})
+		var exists *serviceerror.AlreadyExists // another worker was faster
+		var unknown *serviceerror.NamespaceNotFound
+		if err == nil || errors.As(err, &exists) {
+			return nil
+		}
+		if !errors.As(err, &unknown) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
 }
 
 // listAttributes asks the operator API, and where that is closed to us (as it
