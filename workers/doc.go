@@ -16,6 +16,11 @@
 // write its ledger, so the second is refused with the pid of the first. Training
 // slots are one per home and host: containers that share a home have one each.
 //
+// # One home per namespace
+//
+// The queues belong to the namespace, and a campaign lives in one home. Start
+// refuses a namespace that workers of another home serve.
+//
 // # Recovery
 //
 // Holding the lock proves that every earlier worker of this role, home and host
@@ -28,8 +33,9 @@
 //
 // # Errors
 //
-// Start fails before any work: [*InUseError] for a home in use, and otherwise
-// with what was attempted. After that, errors of activities are Temporal's to
+// Start fails before any work: [*InUseError] for a home in use,
+// [*NamespaceInUseError] for a namespace in use, and otherwise with what was
+// attempted. After that, errors of activities are Temporal's to
 // retry, and a worker that cannot go on (its namespace is gone) says so on
 // [Workers.Failed].
 package workers

@@ -1,6 +1,7 @@
 package workers
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -85,4 +86,27 @@ func TestHostsShareAHome(t *testing.T) {
 	var inUse *InUseError
 	require.ErrorAs(t, begin("train-1", Train), &inUse)
 	require.ErrorAs(t, begin("research-2", Research), &inUse)
+}
+
+// Two homes in one namespace would take each other's tasks.
+func TestOneHomePerNamespace(t *testing.T) {
+	c, home := engine(t)
+	d := &double.Double{Start: time.Now()}
+	begin := func(home experiment.Home, role Role) (*Workers, error) {
+		return Start(c.Client, Config{Home: home, research: d, train: d}, role)
+	}
+	first, err := begin(home, Train)
+	require.NoError(t, err)
+	t.Cleanup(first.Stop)
+	other := experiment.Home(filepath.Join(t.TempDir(), "home"))
+	var inUse *NamespaceInUseError
+	eventually(t, "the train worker to poll", func() bool {
+		w, err := begin(other, Research)
+		if err == nil {
+			w.Stop()
+		}
+		return errors.As(err, &inUse)
+	})
+	require.Contains(t, inUse.Error(), "the namespace default has workers of another home already, such as train-cpu@")
+	require.Contains(t, inUse.Hint(), "TEMPORAL_NAMESPACE")
 }

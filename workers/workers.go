@@ -92,13 +92,17 @@ func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
 		}
 		w.locks = append(w.locks, release)
 	}
+	namespace := cmp.Or(cfg.Namespace, cluster.DefaultNamespace)
+	if err := where.checkNeighbours(ctx, c, namespace); err != nil {
+		return nil, err
+	}
 	for _, role := range roles {
 		if err := w.start(ctx, c, cfg, where, role); err != nil {
 			return nil, err
 		}
 	}
 	for _, role := range roles {
-		r := recovery{client: c, namespace: cmp.Or(cfg.Namespace, cluster.DefaultNamespace), prefix: where.identityPrefix(role), own: where.identity(role), logger: cfg.logger()}
+		r := recovery{client: c, namespace: namespace, prefix: where.identityPrefix(role), own: where.identity(role), logger: cfg.logger()}
 		w.wait.Go(func() { r.run(ctx) })
 	}
 	return w, nil

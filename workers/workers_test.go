@@ -3,6 +3,7 @@ package workers
 import (
 	"bufio"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -137,6 +139,41 @@ func TestAdoptsAfterTermination(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, trained)
+}
+
+// A campaign that has adopted an experiment stops it when it is cancelled.
+func TestCancelReachesTheAdopted(t *testing.T) {
+	c, home := engine(t)
+	ctx := testContext(t)
+	var stopped atomic.Bool
+	d := &double.Double{Start: time.Now(), OnTrain: func(ctx context.Context, in activities.TrainInput) (*experiment.Failure, error) {
+		if in.Number == 0 {
+			return nil, nil
+		}
+		err := untilDone(ctx)
+		stopped.Store(true)
+		return nil, err
+	}}
+	work(t, c, home, d)
+	_, err := StartCampaign(ctx, c.Client, small(2))
+	require.NoError(t, err)
+	called(t, d, "train 1/0")
+	require.NoError(t, c.Client.TerminateWorkflow(ctx, "research-mar5", "", "a test"))
+	run, err := StartCampaign(ctx, c.Client, small(2))
+	require.NoError(t, err)
+	eventually(t, "the campaign to adopt its experiment", func() bool {
+		var s experiment.Status
+		v, err := c.Client.QueryWorkflow(ctx, "research-mar5", run.GetRunID(), workflows.QueryStatus)
+		return err == nil && v.Get(&s) == nil && s.Current != nil && s.Current.Experiment == 1
+	})
+	require.NoError(t, c.Client.CancelWorkflow(ctx, "research-mar5", ""))
+	err = run.Get(ctx, nil)
+	require.True(t, temporal.IsCanceledError(err), "%v", err)
+	require.True(t, stopped.Load(), "the campaign ended before its trainer")
+	eventually(t, "the experiment to end", func() bool {
+		var gone *serviceerror.NotFound
+		return errors.As(c.Client.SignalWorkflow(ctx, "research-mar5-0001", "", workflows.SignalAdopt, nil), &gone)
+	})
 }
 
 // What users type: JSON input alone, and answers to bad input.

@@ -92,6 +92,7 @@ func classify(err error) *failure {
 	var unavailable *serviceerror.Unavailable
 	var missing *serviceerror.NotFound
 	var inUse *workers.InUseError
+	var neighbour *workers.NamespaceInUseError
 	switch {
 	case errors.Is(err, ledger.ErrDamaged):
 		f.hint = "restore the file from a copy, or start another campaign with another --tag"
@@ -100,7 +101,7 @@ func classify(err error) *failure {
 		if f.hint == "" {
 			f.hint = "start it with 'autoresearch up' or 'autoresearch worker'"
 		}
-	case errors.As(err, &inUse):
+	case errors.As(err, &inUse), errors.As(err, &neighbour):
 		f.code = exitConflict
 	case errors.As(err, &missing):
 		f.code = exitNotFound
