@@ -126,9 +126,22 @@ func (c *Cluster) Keep(ctx context.Context, o Options) error {
 	}
 }
 
+// keepPatience is the longest pause between two tries to bring the engine back:
+// a full disk, say, may be cleared. They add up to a minute.
+const keepPatience = 32 * time.Second
+
 // restart brings the engine back for a client that exists already.
 func (c *Cluster) restart(ctx context.Context, o Options) error {
 	n, err := connectEmbedded(ctx, o)
+	for pause := keepInterval; err != nil && pause <= keepPatience; pause *= 2 {
+		o.Logf("the Temporal engine does not start, trying again in %v", pause)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+		n, err = connectEmbedded(ctx, o)
+	}
 	if err != nil {
 		return err
 	}

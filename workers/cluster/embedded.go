@@ -26,6 +26,9 @@ const (
 	// adoptTimeout bounds the wait for an engine that holds the lock to become
 	// ready. It may be starting on a slow disk; it is 0.4 s on an idle machine.
 	adoptTimeout = 60 * time.Second
+	// dyingTimeout bounds the wait for a killed engine to be gone, or for a live
+	// one to answer again.
+	dyingTimeout = 10 * time.Second
 	// stopPatience is how long a stop may take; the engine itself gives up
 	// draining after 4 s.
 	stopPatience = 15 * time.Second
@@ -95,10 +98,18 @@ func adopt(ctx context.Context, o Options, dir string) (*Cluster, error) {
 	if err != nil {
 		return nil, stuckError(dir, err)
 	}
-	c, err := dialEngine(ctx, o, dir, state)
-	if err != nil && !lockHeld(filepath.Join(dir, lockName)) {
-		return nil, nil // it died this moment
-	}
+	// The kernel closes the ports of a killed process before it lets go of its
+	// lock: an engine that is dying refuses connections for a moment.
+	ctx, cancel = context.WithTimeout(ctx, dyingTimeout)
+	defer cancel()
+	var c *Cluster
+	err = poll(ctx, "the engine to answer", func() (err error) {
+		c, err = dialEngine(ctx, o, dir, state)
+		if dead = err != nil && !lockHeld(filepath.Join(dir, lockName)); dead {
+			return nil
+		}
+		return err
+	})
 	if err != nil {
 		return nil, stuckError(dir, err)
 	}

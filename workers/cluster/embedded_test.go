@@ -122,6 +122,40 @@ func TestKeepRestartsTheEngine(t *testing.T) {
 	require.NoError(t, <-kept)
 }
 
+// What keeps the engine from starting may pass, as a full disk does.
+func TestKeepTriesAgain(t *testing.T) {
+	home := newHome(t)
+	c := connect(t, home)
+	version := filepath.Join(c.dir, dbName+".version")
+	had, err := os.ReadFile(version)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(version, []byte("1.29.0\n"), 0o644)) // refused
+	killEngine(t, home)
+	ctx, cancel := context.WithCancel(testContext(t))
+	kept, told := make(chan error, 1), make(chan string, 100)
+	go func() {
+		kept <- c.Keep(ctx, Options{Home: home, Logf: func(format string, args ...any) { told <- fmt.Sprintf(format, args...) }})
+	}()
+	for !strings.Contains(<-told, "does not start, trying again") {
+	}
+	require.NoError(t, os.WriteFile(version, had, 0o644))
+	eventually(t, "the engine to be back", func() bool { s, err := liveState(c.dir); return err == nil && s.Ready })
+	cancel()
+	require.NoError(t, <-kept)
+}
+
+// A killed engine closes its port before it lets go of its lock: whoever comes
+// in between waits, and starts the next.
+func TestDyingEngineIsReplaced(t *testing.T) {
+	home := newHome(t)
+	dir := filepath.Join(home, "engine")
+	writeState(t, dir, engineState{PID: os.Getpid(), Started: processStart(os.Getpid()), Address: "127.0.0.1:1", Ready: true})
+	release, err := lockFile(testContext(t), filepath.Join(dir, lockName), func() {})
+	require.NoError(t, err)
+	time.AfterFunc(300*time.Millisecond, release)
+	require.NotEqual(t, os.Getpid(), connect(t, home).PID)
+}
+
 func TestTakenPortsAreNamed(t *testing.T) {
 	for _, p := range []int{frontendPort, uiPort} {
 		// If this fails somebody else has the port, which serves as well.

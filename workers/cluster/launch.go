@@ -41,12 +41,14 @@ func launch(ctx context.Context, o Options, dir, bin string) (*Cluster, error) {
 		return nil, err
 	}
 	// A port may be taken between the choice and the engine's bind: try others.
+	// And a start that was killed, for memory say, deserves another.
 	for attempt := 1; ; attempt++ {
 		state, err := startEngine(ctx, dir, bin, front, ui)
 		if err == nil {
 			return dialEngine(ctx, o, dir, state)
 		}
-		if attempt == 3 || !strings.Contains(err.Error(), "address already in use") {
+		again := strings.Contains(err.Error(), "address already in use") || strings.Contains(err.Error(), "(signal: killed)")
+		if attempt == 3 || !again {
 			return nil, err
 		}
 		if front, ui, err = choosePorts(o, dir); err != nil {
