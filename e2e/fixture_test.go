@@ -57,6 +57,7 @@ type user struct {
 	clone string
 	home  string
 	env   []string // beyond the process's own
+	up    *process // where a test needs to know it
 }
 
 // newUser clones the repository as it is in the working tree: the last commit,

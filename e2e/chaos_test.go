@@ -1,0 +1,167 @@
+package e2e
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// Chaos kills at random moments. To look for longer, or to repeat a failure:
+//
+//	AUTORESEARCH_CHAOS_KILLS=200 AUTORESEARCH_CHAOS_SEED=7 go test -run Chaos -timeout 2h ./e2e
+func chaosOf(t *testing.T, kills int) *chaos {
+	t.Helper()
+	number := func(name string, otherwise int) int {
+		n, err := strconv.Atoi(os.Getenv(name))
+		if err != nil {
+			return otherwise
+		}
+		return n
+	}
+	seed := number("AUTORESEARCH_CHAOS_SEED", int(time.Now().UnixNano()%1e6))
+	c := &chaos{kills: number("AUTORESEARCH_CHAOS_KILLS", kills), rng: rand.New(rand.NewPCG(uint64(seed), 1))}
+	t.Logf("%d kills, AUTORESEARCH_CHAOS_SEED=%d", c.kills, seed)
+	return c
+}
+
+type chaos struct {
+	kills int
+	rng   *rand.Rand
+	done  []string // what was killed, for messages
+}
+
+// between is a random time.
+func (c *chaos) between(low, high time.Duration) time.Duration {
+	return low + time.Duration(c.rng.Int64N(int64(high-low)))
+}
+
+// noopTarget is a target whose experiments take no time and whose scores
+// depend on the file and the seed alone, so that a whole campaign does.
+const noopTarget = `package noop
+
+const (
+	LR      = 0.03 // range 0.001..0.1 log
+	Depth   = 3    // range 1..12 int
+	Window  = "L"  // one of L, SL, SSSL
+	Outcome = "ok"
+)
+`
+
+// A campaign that is killed again and again has the ledger of one that was
+// left alone, to the last bit of every candidate.
+func TestChaosLeavesNoTrace(t *testing.T) {
+	c := chaosOf(t, 6)
+	const tag = "chaos"
+	experiments := 8 + 4*c.kills // enough to be killed in
+	up := []string{"up", "--target", "noop", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--seeds", "2", "--exit"}
+	calm, wild := newUser(t), newUser(t)
+	require.NoError(t, os.Mkdir(filepath.Join(calm.clone, "noop"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(calm.clone, "noop", "train.go"), []byte(noopTarget), 0o644))
+	git(t, calm.clone, "add", "noop")
+	git(t, calm.clone, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "noop")
+	git(t, wild.clone, "fetch", "-q", calm.clone, "HEAD")
+	git(t, wild.clone, "reset", "-q", "--hard", "FETCH_HEAD")
+	calm.run(up...)
+
+	wild.survive(c, up, 3*time.Second, wild.killUp, wild.killEngineIfThere, func() string { return wild.killUp() + wild.killEngineIfThere() })
+
+	wild.checkLedger(tag, experiments)
+	want, got := calm.history(tag), wild.history(tag)
+	require.Len(t, got, len(want))
+	for i := range want {
+		require.Equal(t, calm.outcome(want[i]), wild.outcome(got[i]), "after killing %s", strings.Join(c.done, ", "))
+	}
+}
+
+// outcome is all of a result that does not depend on when the campaign began.
+func (u *user) outcome(r experiment.Result) string {
+	u.t.Helper()
+	score := "-"
+	if r.ValBpb != nil {
+		score = fmt.Sprint(*r.ValBpb)
+	}
+	tree := git(u.t, experiment.Home(u.home).Repo(), "rev-parse", r.Commit+"^{tree}") // its commit has a date
+	return fmt.Sprintf("#%d %s %s %s %s %s", r.Experiment, tree, r.Verdict, r.Reason, score, r.Title)
+}
+
+// A campaign of real training runs whose every part is killed at random
+// moments decides each experiment once, and blames no candidate for it.
+func TestChaosWhileTraining(t *testing.T) {
+	c := chaosOf(t, 5)
+	const tag = "chaos"
+	experiments := 2 + c.kills/2
+	up := []string{"up", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--budget", "1s", "--seeds", "1", "--exit"}
+	u := newUser(t)
+	u.survive(c, up, 8*time.Second, u.killUp, u.killEngineIfThere, u.killTrainer,
+		func() string { return u.killUp() + u.killEngineIfThere() },
+		func() string { return u.killTrainer() + u.killEngineIfThere() })
+
+	u.checkLedger(tag, experiments)
+	for _, r := range u.history(tag) {
+		require.NotEqual(t, experiment.Crash, r.Verdict, "#%d: %s, after killing %s", r.Experiment, r.Message, strings.Join(c.done, ", "))
+		steps := stepsIn(filepath.Join(experiment.Home(u.home).Artifacts(), experiment.Key(tag, r.Experiment, "metrics.jsonl")))
+		for i := 1; i < len(steps); i++ {
+			require.Greater(t, steps[i], steps[i-1], "#%d has each step once", r.Experiment)
+		}
+	}
+	require.Empty(t, u.trainers(), "no trainer outlives the campaign")
+}
+
+// survive runs a command that goes on after each kill, until it is complete.
+func (u *user) survive(c *chaos, up []string, most time.Duration, ways ...func() string) {
+	u.t.Helper()
+	u.up = u.start(up...)
+	for len(c.done) < c.kills {
+		pause := c.between(most/20, most)
+		way := ways[c.rng.IntN(len(ways))]
+		select {
+		case <-u.up.done:
+		case <-time.After(pause): // the moment is the test: there is nothing to poll for
+		}
+		if u.up.ended() {
+			require.NoError(u.t, u.up.err, "it ended after killing %s\n%s", strings.Join(c.done, ", "), u.up.output())
+			break // complete
+		}
+		c.done = append(c.done, strings.TrimSpace(way()))
+		if u.up.ended() {
+			u.up = u.start(up...)
+		}
+	}
+	if !u.up.ended() {
+		u.up.wait(5 * time.Minute)
+	}
+	u.t.Logf("killed: %s", strings.Join(c.done, ", "))
+}
+
+func (u *user) killUp() string {
+	u.up.kill()
+	return " up"
+}
+
+func (u *user) killEngineIfThere() string {
+	if pid := u.enginePID(); pid > 0 {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+		return " engine"
+	}
+	return " no-engine"
+}
+
+func (u *user) killTrainer() string {
+	for _, pid := range u.trainers() {
+		if n, err := strconv.Atoi(pid); err == nil {
+			_ = syscall.Kill(n, syscall.SIGKILL)
+			return " trainer"
+		}
+	}
+	return " no-trainer"
+}
