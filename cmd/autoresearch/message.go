@@ -43,14 +43,26 @@ func (a *app) tell(ctx context.Context, tag string, m message) error {
 	if err := a.mustRun(ctx, c, tag); err != nil {
 		return err
 	}
-	if _, err := query(ctx, c, tag); err != nil {
+	st, err := query(ctx, c, tag)
+	if err != nil {
 		return a.leave(ctx, c, tag, m)
 	}
 	answer, err := update(ctx, c, tag, m)
 	if err != nil {
 		return err
 	}
+	if note := unread(m, st.Proposer); note != "" {
+		a.note("%s", note)
+	}
 	return a.told(tag, m, answer)
+}
+
+// unread warns of words that nobody will read.
+func unread(m message, proposer string) string {
+	if proposer == experiment.DefaultProposer && (m.name == workflows.MessageHint || m.name == workflows.MessageSetProgram) {
+		return "the proposer hpo cannot read: it searches the target's constants, whatever hints and program.md say"
+	}
+	return ""
 }
 
 // update asks the workflow and waits for its answer.

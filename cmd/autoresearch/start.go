@@ -57,7 +57,10 @@ func (a *app) started(what action, s experiment.Settings) error {
 		}{s.Tag, experiment.ResearchID(s.Tag), what == begin || what == goOn})
 	}
 	a.line(experiment.ResearchID(s.Tag))
-	if what != finished {
+	switch what {
+	case attach:
+		a.note("it runs already: nothing was started")
+	case begin, goOn:
 		a.note("it needs a worker: autoresearch worker")
 	}
 	return nil
