@@ -102,9 +102,10 @@ func TestChaosWhileTraining(t *testing.T) {
 	experiments := 2 + c.kills/2
 	up := []string{"up", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--budget", "1s", "--seeds", "1", "--exit"}
 	u := newUser(t)
-	u.survive(c, up, 8*time.Second, u.killUp, u.killEngineIfThere, u.killTrainer,
+	trainer := func() string { return u.killTrainer(c.between(0, 2*time.Second)) }
+	u.survive(c, up, 8*time.Second, u.killUp, u.killEngineIfThere, trainer,
 		func() string { return u.killUp() + u.killEngineIfThere() },
-		func() string { return u.killTrainer() + u.killEngineIfThere() })
+		func() string { return trainer() + u.killEngineIfThere() })
 
 	u.checkLedger(tag, experiments)
 	for _, r := range u.history(tag) {
@@ -156,7 +157,15 @@ func (u *user) killEngineIfThere() string {
 	return " no-engine"
 }
 
-func (u *user) killTrainer() string {
+// killTrainer kills a trainer some time after it began, which it waits for:
+// they are there for a few seconds only.
+func (u *user) killTrainer(after time.Duration) string {
+	u.t.Helper()
+	eventually(u.t, "a trainer", 2*time.Minute, func() bool { return len(u.trainers()) > 0 || u.up.ended() })
+	select {
+	case <-u.up.done:
+	case <-time.After(after):
+	}
 	for _, pid := range u.trainers() {
 		if n, err := strconv.Atoi(pid); err == nil {
 			_ = syscall.Kill(n, syscall.SIGKILL)

@@ -101,6 +101,8 @@ func TestTemporalClients(t *testing.T) {
 		for input, want := range map[string]string{
 			`{"tag":"bad","experimnets":3}`: "unknown settings field",
 			`{"tag":"bad","budget":"-2s"}`:  "budget is -2s",
+			`{"tag":"bad","seeds":"three"}`: "seeds is a string: it must be a whole number",
+			`["bad"]`:                       "they must be an object",
 			`{"tag":"other"}`:               "research-other",
 		} {
 			cmd := exec.Command(temporal, "workflow", "execute", "--task-queue", "research", "--type", "Research",
