@@ -257,5 +257,5 @@ func (r *research) afterCurrent() string {
 	if r.running == nil {
 		return ""
 	}
-	return fmt.Sprintf(" when experiment %d is decided", r.running.in.Number)
+	return fmt.Sprintf(" after experiment %d, which is still decided", r.running.in.Number)
 }

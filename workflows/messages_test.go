@@ -115,7 +115,7 @@ func TestUpdatesAnswer(t *testing.T) {
 		require.True(t, a.done)
 	}
 	require.Equal(t, experiment.Paused, pause.Phase)
-	require.Equal(t, "no new experiment starts when experiment 1 is decided", pause.Message)
+	require.Equal(t, "no new experiment starts after experiment 1, which is still decided", pause.Message)
 	require.Equal(t, experiment.Running, resume.Phase)
 	require.Equal(t, experiment.Limits{Experiments: 7, WallTime: experiment.Duration(2 * time.Hour)}, *budget.Limits)
 	require.Equal(t, double.Digest("# new"), program.Program)

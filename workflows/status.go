@@ -182,7 +182,7 @@ func limitsText(l experiment.Limits) string {
 	if len(parts) == 0 {
 		return "none"
 	}
-	return strings.Join(parts, ", ")
+	return strings.Join(parts, " or ")
 }
 
 func count(n int, what string) string {

@@ -73,7 +73,9 @@ func startEngine(ctx context.Context, dir, bin string, front, ui int) (engineSta
 	cmd.Env = engineEnv()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
+	if err := cmd.Start(); errors.Is(err, syscall.ENOEXEC) {
+		return engineState{}, &Error{Attempt: attempt, Err: err, Advice: "the built engine is damaged; delete it, and it is built again: rm " + bin}
+	} else if err != nil {
 		return engineState{}, homeError(attempt, err)
 	}
 	exited := make(chan error, 1)
