@@ -2,7 +2,6 @@ package workers
 
 import (
 	"cmp"
-	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -12,6 +11,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workflows"
@@ -63,7 +64,7 @@ func makeHomeID(path string) error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	_, err = f.WriteString(rand.Text() + "\n")
+	_, err = f.WriteString(uuid.NewString() + "\n")
 	if err := errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
 		return err
 	}
