@@ -142,3 +142,25 @@ func TestRecordedFields(t *testing.T) {
 	}
 	u.checkLedger("fields", 1)
 }
+
+// Somebody edits the target while the machine is off: the campaign goes on from
+// the commit that it started with, and a new one is refused.
+func TestResumeOverUncommittedChanges(t *testing.T) {
+	u := newUser(t)
+	up := func(tag, experiments string) []string {
+		return []string{"up", "--tag", tag, "--experiments", experiments, "--budget", "1s", "--seeds", "1", "--exit"}
+	}
+	u.run(up("old", "1")...)
+	edited := filepath.Join(u.clone, "trainer", "train.go")
+	src, err := os.ReadFile(edited)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(edited, append(src, "// an idea\n"...), 0o644))
+
+	p := u.start(up("old", "2")...)
+	p.wait(3 * time.Minute)
+	require.Contains(t, p.output(), "trainer/train.go; the campaign goes on from the commit that it started with")
+	u.fails(2, "the target has changes that are not committed: trainer/train.go", up("new", "1")...)
+
+	require.NoError(t, os.WriteFile(edited, src, 0o644))
+	u.checkLedger("old", 2)
+}

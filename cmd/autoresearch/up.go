@@ -29,6 +29,7 @@ type up struct {
 	leave    bool // --exit
 
 	top     string // of the checkout
+	dirty   error  // its uncommitted changes, which matter to a new campaign only
 	session *session
 }
 
@@ -76,14 +77,27 @@ func (u *up) check(cmd *cobra.Command) error {
 	if err := checkTools(); err != nil {
 		return err
 	}
+	// With a top, the error is about uncommitted changes. A campaign that is
+	// resumed has its commit already; whether one is, the plan will tell.
 	u.top, err = checkCheckout(cmd.Context(), u.dir, t)
-	if err != nil {
+	if err != nil && (u.top == "" || !u.mayResume(cmd.Context())) {
 		return err
 	}
+	u.dirty = err
 	if err := u.checkHome(); err != nil {
 		return err
 	}
 	return u.checkConflict(cmd.Context(), u.settings)
+}
+
+// mayResume says whether the ledger has a campaign that could be meant.
+func (u *up) mayResume(ctx context.Context) bool {
+	if u.settings.Tag != "" {
+		_, ok, err := u.campaign(ctx, u.settings.Tag)
+		return ok && err == nil
+	}
+	all, err := u.recorded(ctx)
+	return err == nil && len(all) > 0
 }
 
 // checkConflict compares a named campaign with the ledger.
@@ -132,6 +146,12 @@ func (u *up) campaignAndView(ctx context.Context) (tag string, err error) {
 	what, settings, err := plan(settings, u.given, k)
 	if err != nil {
 		return tag, err
+	}
+	if u.dirty != nil && what == begin {
+		return tag, u.dirty
+	}
+	if u.dirty != nil {
+		u.note("note      %v; the campaign goes on from the commit that it started with", u.dirty)
 	}
 	if err := u.session.work(u.top, u.cores, workers.Research, workers.Train); err != nil {
 		return tag, err

@@ -82,7 +82,9 @@ func (a *app) checkWorker(ctx context.Context, roles []workers.Role) (top string
 		if err != nil {
 			return "", err
 		}
-		if top, err = checkCheckout(ctx, a.dir, t); err != nil {
+		// Uncommitted changes matter to a new campaign alone, which Prepare
+		// refuses with the same words.
+		if top, err = checkCheckout(ctx, a.dir, t); err != nil && top == "" {
 			return "", err
 		}
 	}
