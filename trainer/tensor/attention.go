@@ -69,21 +69,33 @@ func (h *heads) span(lo, hi int) (from, to int) { return max(0, lo-h.window+1), 
 // visible is the range of keys that query t sees.
 func (h *heads) visible(t int) (from, to int) { return max(0, t-h.window+1), t + 1 }
 
-// scores fills s [rows, keys] with softmax probabilities of query rows lo..hi
-// and, when lse is set, stores the log of each row's sum. Masked entries are 0.
-func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, lse []float32) (from, keys int) {
+// products fills s [rows, keys] with q·k of query rows lo..hi and every key that
+// one of them can see, of which from is the first.
+func (h *heads) products(d *Device, w int, c *call, b, head, lo, hi int, s []float32) (from, keys int) {
 	from, to := h.span(lo, hi)
 	keys = to - from
 	q, k := h.q(c.in[0].data, b, head, lo), h.kv(c.in[1].data, b, head, from)
 	d.kern.Gemm(d.work[w], hi-lo, keys, h.d, q, k.T(), s, keys, false)
+	return from, keys
+}
+
+// live clears what query t cannot see of its row of products, and returns the
+// rest, scaled.
+func (h *heads) live(d *Device, row []float32, t, from int) []float32 {
+	a, z := h.visible(t)
+	a, z = a-from, z-from
+	clear(row[:a])
+	clear(row[z:])
+	d.kern.Scale(row[a:z], row[a:z], h.scale)
+	return row[a:z]
+}
+
+// scores fills s [rows, keys] with softmax probabilities of query rows lo..hi
+// and, when lse is set, stores the log of each row's sum. Masked entries are 0.
+func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, lse []float32) (from, keys int) {
+	from, keys = h.products(d, w, c, b, head, lo, hi, s)
 	for t := lo; t < hi; t++ {
-		row := s[(t-lo)*keys : (t-lo+1)*keys]
-		a, z := h.visible(t)
-		a, z = a-from, z-from
-		clear(row[:a])
-		clear(row[z:])
-		live := row[a:z]
-		d.kern.Scale(live, live, h.scale)
+		live := h.live(d, s[(t-lo)*keys:(t-lo+1)*keys], t, from)
 		m := d.kern.Max(live)
 		sum := d.kern.ExpSub(live, live, m)
 		d.kern.Scale(live, live, 1/sum)
@@ -96,18 +108,9 @@ func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, lse []
 
 // recompute fills s with the probabilities from the saved log sums.
 func (h *heads) recompute(d *Device, w int, c *call, b, head, lo, hi int, s, lse []float32) (from, keys int) {
-	from, to := h.span(lo, hi)
-	keys = to - from
-	q, k := h.q(c.in[0].data, b, head, lo), h.kv(c.in[1].data, b, head, from)
-	d.kern.Gemm(d.work[w], hi-lo, keys, h.d, q, k.T(), s, keys, false)
+	from, keys = h.products(d, w, c, b, head, lo, hi, s)
 	for t := lo; t < hi; t++ {
-		row := s[(t-lo)*keys : (t-lo+1)*keys]
-		a, z := h.visible(t)
-		a, z = a-from, z-from
-		clear(row[:a])
-		clear(row[z:])
-		live := row[a:z]
-		d.kern.Scale(live, live, h.scale)
+		live := h.live(d, s[(t-lo)*keys:(t-lo+1)*keys], t, from)
 		d.kern.ExpSub(live, live, lse[t])
 	}
 	return from, keys
