@@ -155,12 +155,30 @@ func mount(t *testing.T, options string) string {
 		t.Skipf("cannot mount a file system: %v: %s", err, out)
 	}
 	t.Cleanup(func() {
-		if out, err := exec.Command("umount", dir).CombinedOutput(); err != nil {
-			_ = exec.Command("umount", "-l", dir).Run()
-			t.Errorf("something still uses the file system: %s", out)
+		var out []byte
+		for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
+			var err error // a process that was killed may still be on its way out
+			if out, err = exec.Command("umount", dir).CombinedOutput(); err == nil {
+				return
+			}
+			<-time.After(50 * time.Millisecond)
 		}
+		t.Errorf("something still uses the file system: %s\n%s", out, usersOf(dir))
+		_ = exec.Command("umount", "-l", dir).Run()
 	})
 	return dir
+}
+
+// usersOf lists the processes that have something below dir open.
+func usersOf(dir string) (list string) {
+	links, _ := filepath.Glob("/proc/[0-9]*/fd/*")
+	more, _ := filepath.Glob("/proc/[0-9]*/[ce][wx][de]")
+	for _, link := range append(links, more...) {
+		if at, err := os.Readlink(link); err == nil && strings.HasPrefix(at, dir) {
+			list += link + " -> " + at + "\n"
+		}
+	}
+	return list
 }
 
 func remount(t *testing.T, dir, options string) {

@@ -211,7 +211,9 @@ func stopEngine(ctx context.Context, dir string) error {
 	ctx, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
 	err = poll(ctx, "the Temporal engine to stop", func() error {
-		if lockHeld(lock) {
+		// The lock goes a moment before the process, and what it has open with
+		// the process: whoever unmounts or removes the home waits for both.
+		if lockHeld(lock) || !exited(s.PID, s.Started) {
 			return fmt.Errorf("process %d is still there", s.PID)
 		}
 		return nil
