@@ -25,11 +25,6 @@ func (r *Research) decide(ctx context.Context, in DecideInput) (experiment.Resul
 	if err := checkNumbers(in.Campaign, in.Number, 0); err != nil {
 		return experiment.Result{}, err
 	}
-	// Without an incumbent any score would be the best one, so only the
-	// baseline may come without.
-	if (in.Incumbent == nil) != (in.Number == 0) {
-		return experiment.Result{}, refuse(ErrInvalidInput, "experiment %d of campaign %s is to be decided with incumbent %v: the baseline has none, every other experiment has one", in.Number, in.Campaign.Tag(), in.Incumbent)
-	}
 	recorded, err := r.Ledger.Decided(ctx, in.Campaign.Tag(), in.Number)
 	if err != nil {
 		return experiment.Result{}, err
@@ -52,19 +47,28 @@ func (r *Research) decide(ctx context.Context, in DecideInput) (experiment.Resul
 // verdict asks the policy, and puts all that it was told and said on record.
 func (r *Research) verdict(ctx context.Context, in DecideInput) (experiment.Result, error) {
 	c := in.Campaign
+	state, err := r.Ledger.State(ctx, c.Tag())
+	if err != nil {
+		return experiment.Result{}, err
+	}
+	// Without an incumbent any score would be the best one, so only the
+	// baseline may come without.
+	if (state.Incumbent == nil) != (in.Number == 0) {
+		return experiment.Result{}, refuse(ErrInvalidInput, "experiment %d of campaign %s is to be decided with incumbent %v: the baseline has none, every other experiment has one", in.Number, in.Campaign.Tag(), state.Incumbent)
+	}
 	judge, err := r.Policies(c.Settings.Policy)
 	if err != nil {
 		return experiment.Result{}, refuse(ErrInvalidSettings, "policy is %q: %w", c.Settings.Policy, err)
 	}
 	d := judge.Decide(policy.Input{
 		Experiment: in.Number, Commit: in.Commit, Title: in.Title, SyntaxTokens: in.SyntaxTokens, PriorStdDev: c.PriorStdDev,
-		Failure: in.Failure, Measurements: in.Measurements, Incumbent: in.Incumbent, Noise: in.Noise,
+		Failure: in.Failure, Measurements: in.Measurements, Incumbent: state.Incumbent, Noise: state.Noise,
 	})
 	result := experiment.Result{
 		Campaign: c.Tag(), Experiment: in.Number, Commit: in.Commit, Parent: in.Parent,
 		Verdict: d.Verdict, Reason: d.Reason, Message: d.Message, ValBpb: d.ValBpb,
 		Title: in.Title, Proposer: in.Proposer, Measurements: in.Measurements, SyntaxTokens: in.SyntaxTokens,
-		Against: in.Incumbent, Noise: in.Noise, Threshold: d.Threshold, Policy: judge.Name(), Data: c.Data, Program: in.Program,
+		Against: state.Incumbent, Noise: state.Noise, Threshold: d.Threshold, Policy: judge.Name(), Data: c.Data, Program: in.Program,
 		Incumbent: d.Incumbent, NoiseAfter: d.Noise, DecidedAt: r.now(),
 	}
 	result.Sum()

@@ -22,34 +22,50 @@ type PrepareResult struct {
 
 // LedgerState sums up the results of a campaign.
 type LedgerState struct {
-	Next      int                   `json:"next"` // number of the first experiment without a result
+	Next      int                   `json:"next"`           // one above the highest number that has a result or was begun
+	Decided   int                   `json:"decided"`        // results, the baseline's included: the Sequence of the next
+	Open      []OpenExperiment      `json:"open,omitempty"` // begun below Next, but without a result
 	Incumbent *experiment.Incumbent `json:"incumbent,omitempty"`
 	Baseline  *experiment.Incumbent `json:"baseline,omitempty"`
 	Noise     experiment.Noise      `json:"noise"`
 	Tally     experiment.Tally      `json:"tally"`
-	Recent    []experiment.Brief    `json:"recent,omitempty"`  // the last ten, newest last
-	Program   string                `json:"program,omitempty"` // digest of the program.md of the newest experiment
+	Recent    []experiment.Brief    `json:"recent,omitempty"` // the last ten to be decided, newest last
+}
+
+// OpenExperiment is an experiment that was begun and never decided: it was
+// prepared when its campaign ended, or the Temporal database was lost. What was
+// paid for it, its proposal or its training, is used when it is run again.
+type OpenExperiment struct {
+	Number   int                  `json:"number"`
+	Revision int                  `json:"revision"` // of its newest proposal
+	Parent   experiment.Incumbent `json:"parent"`   // of that proposal; Runs is 0 where its score is not known
+	Trained  bool                 `json:"trained"`  // a run of that revision is stored: it is measured as it is
 }
 
 // ProposeInput asks for a proposal. Round counts the repairs: 0 is the first
 // answer, 1 and 2 send a broken edit back with Apply's complaint, which is read
-// from the artifact store.
+// from the artifact store. Revision counts how often the experiment was given
+// another parent because the incumbent had moved: from 1 on, a proposal that
+// cost something is carried over to the new parent, and others are made anew.
 type ProposeInput struct {
 	Campaign experiment.Campaign  `json:"campaign"`
 	Number   int                  `json:"number"`
+	Revision int                  `json:"revision,omitempty"`
 	Round    int                  `json:"round"`
-	Parent   experiment.Incumbent `json:"parent"`
+	Parent   experiment.Incumbent `json:"parent"` // Runs is 0 for one that is not measured yet: the baseline, or a candidate that trains
 	Hints    []string             `json:"hints,omitempty"`
-	Program  string               `json:"program"` // digest of the program.md to read
+	Idea     string               `json:"idea,omitempty"` // digest of a person's own proposal, which is used instead of a proposer's
 }
 
-// ProposeResult names a proposal, which is stored as "<tag>/<number>/proposal-<round>.json"
-// before it is returned: a proposal that was paid for is never asked for again.
+// ProposeResult names a proposal, which is stored as
+// "<tag>/<number>/proposal-<revision>-<round>.json" before it is returned: a
+// proposal that was paid for is never asked for again.
 type ProposeResult struct {
-	Title    string  `json:"title"`
-	Proposer string  `json:"proposer"`
-	Tokens   int64   `json:"tokens,omitempty"`
-	CostUSD  float64 `json:"cost_usd,omitempty"`
+	Title    string           `json:"title"`
+	Proposer string           `json:"proposer"`
+	Program  string           `json:"program,omitempty"` // digest of the program.md that the experiment saw
+	Spent    experiment.Spent `json:"spent,omitzero"`    // on this proposal
+	Rebased  bool             `json:"rebased,omitempty"` // the same change as in the revision before, on another parent
 }
 
 // ApplyInput turns the proposal of this round into a candidate. The baseline
@@ -57,6 +73,7 @@ type ProposeResult struct {
 type ApplyInput struct {
 	Campaign experiment.Campaign `json:"campaign"`
 	Number   int                 `json:"number"`
+	Revision int                 `json:"revision,omitempty"`
 	Round    int                 `json:"round"`
 	Parent   string              `json:"parent"` // commit
 	Baseline bool                `json:"baseline,omitempty"`
@@ -77,6 +94,7 @@ type ApplyResult struct {
 type TrainInput struct {
 	Campaign experiment.Campaign `json:"campaign"`
 	Number   int                 `json:"number"`
+	Revision int                 `json:"revision,omitempty"`
 	Run      int                 `json:"run"`             // 0..k-1; the baseline has k runs
 	Again    int                 `json:"again,omitempty"` // how often the model of this run was lost (ErrModelLost)
 	Seed     uint64              `json:"seed"`
@@ -95,6 +113,7 @@ type TrainResult struct {
 type EvaluateInput struct {
 	Campaign    experiment.Campaign    `json:"campaign"`
 	Number      int                    `json:"number"`
+	Revision    int                    `json:"revision,omitempty"`
 	Run         int                    `json:"run"`
 	Model       string                 `json:"model"`
 	GraphDigest string                 `json:"graph_digest,omitempty"` // from ApplyResult
@@ -106,8 +125,9 @@ type EvaluateResult struct {
 	Measurement experiment.Measurement `json:"measurement"`
 }
 
-// DecideInput is all that a decision depends on. Incumbent is nil for the
-// baseline.
+// DecideInput is what a decision depends on, beside the incumbent and the noise
+// of the moment, which the ledger has: decisions are made one at a time, each on
+// top of the one before, whatever order the experiments end in.
 type DecideInput struct {
 	Campaign     experiment.Campaign      `json:"campaign"`
 	Number       int                      `json:"number"`
@@ -119,26 +139,45 @@ type DecideInput struct {
 	SyntaxTokens int                      `json:"syntax_tokens"`
 	Failure      *experiment.Failure      `json:"failure,omitempty"` // from Apply
 	Measurements []experiment.Measurement `json:"measurements,omitempty"`
-	Incumbent    *experiment.Incumbent    `json:"incumbent,omitempty"`
-	Noise        experiment.Noise         `json:"noise"`
+	Spent        experiment.Spent         `json:"spent,omitzero"`
 }
 
-// DecideResult is the decision, as the ledger has it.
+// DecideResult is the decision, as the ledger has it, and what holds after it.
+// Of two results the one with the higher Sequence is the newer.
 type DecideResult struct {
 	Brief     experiment.Brief     `json:"brief"`
+	Sequence  int                  `json:"sequence"`
 	Incumbent experiment.Incumbent `json:"incumbent"`
 	Noise     experiment.Noise     `json:"noise"`
 }
 
-// SetProgramInput stores a new program.md for a campaign.
+// SetProgramInput gives a campaign a program of its own, which is read from the
+// next proposal on instead of program.md in the user's checkout. An empty text
+// takes it away again.
 type SetProgramInput struct {
 	Tag  string `json:"tag"`
 	Text string `json:"text"`
 }
 
-// SetProgramResult names the stored text by its digest.
+// SetProgramResult names the stored text by its digest; "" when it was taken away.
 type SetProgramResult struct {
 	Program string `json:"program"`
+}
+
+// TakeIdeaInput is a person's own proposal: a patch (unified diff) to the
+// incumbent.
+type TakeIdeaInput struct {
+	Campaign   experiment.Campaign `json:"campaign"`
+	Parent     string              `json:"parent"` // commit that the patch must apply to
+	Title      string              `json:"title"`
+	Hypothesis string              `json:"hypothesis,omitempty"`
+	Patch      string              `json:"patch"`
+}
+
+// TakeIdeaResult names the stored idea by its digest.
+type TakeIdeaResult struct {
+	Idea  string `json:"idea"`
+	Title string `json:"title"`
 }
 
 // Progress is the heartbeat of Train and Evaluate. It is a hint for people and

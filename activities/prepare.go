@@ -50,7 +50,7 @@ func (r *Research) prepare(ctx context.Context, given experiment.Settings) (Prep
 		return PrepareResult{}, err
 	}
 	notify(ctx, notices)
-	return PrepareResult{Campaign: c, Ledger: LedgerState(state)}, nil
+	return PrepareResult{Campaign: c, Ledger: LedgerState{Next: state.Next, Incumbent: state.Incumbent, Baseline: state.Baseline, Noise: state.Noise, Tally: state.Tally, Recent: state.Recent}}, nil
 }
 
 // campaign returns the recorded campaign, begun now if there is none, with

@@ -17,8 +17,8 @@ const maxTitle = 100
 // storedProposal is proposal-<round>.json: a proposal and what it cost.
 type storedProposal struct {
 	experiment.Proposal
-	Tokens  int64   `json:"proposal_tokens,omitempty"`
-	CostUSD float64 `json:"proposal_cost_usd,omitempty"`
+	Failure *experiment.Failure `json:"failure,omitempty"`
+	Spent   experiment.Spent    `json:"spent,omitzero"`
 }
 
 func proposalKey(c experiment.Campaign, n, round int) string {
@@ -37,7 +37,7 @@ func (r *Research) Propose(ctx context.Context, in ProposeInput) (ProposeResult,
 	if err != nil {
 		return ProposeResult{}, edge(err)
 	}
-	return ProposeResult{Title: p.Title, Proposer: p.Proposer, Tokens: p.Tokens, CostUSD: p.CostUSD}, nil
+	return ProposeResult{Title: p.Title, Proposer: p.Proposer, Spent: p.Spent}, nil
 }
 
 func (r *Research) propose(ctx context.Context, in ProposeInput) (storedProposal, error) {
@@ -77,7 +77,7 @@ func (r *Research) ask(ctx context.Context, in ProposeInput) (storedProposal, er
 	if err != nil {
 		return p, fmt.Errorf("asking proposer %s: %w", who.Name(), err)
 	}
-	p = storedProposal{answer.Proposal, answer.Tokens, answer.CostUSD}
+	p = storedProposal{answer.Proposal, answer.Failure, answer.Spent}
 	p.Title, p.Proposer = oneLine(p.Title), who.Name()
 	if p.Parent == "" {
 		p.Parent = in.Parent.Commit
@@ -117,7 +117,7 @@ func (r *Research) request(ctx context.Context, in ProposeInput) (proposer.Reque
 	if q.History, err = r.Ledger.Results(ctx, in.Campaign.Tag()); err != nil {
 		return q, err
 	}
-	if q.Program, err = r.programText(ctx, in.Campaign.Tag(), in.Program); err != nil {
+	if q.Program, err = r.programText(ctx, in.Campaign.Tag(), in.Campaign.Program); err != nil {
 		return q, err
 	}
 	if in.Round > 0 {

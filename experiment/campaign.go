@@ -95,18 +95,58 @@ type Status struct {
 	StartedAt  time.Time  `json:"started_at"`
 	Baseline   *Incumbent `json:"baseline"` // null until measured
 	Noise      Noise      `json:"noise"`
-	Current    *Current   `json:"current"`           // the running experiment, or null
+	Running    []Ongoing  `json:"running"`           // not decided yet, by number
+	Spent      Spent      `json:"spent,omitzero"`    // for proposals, since the workflow started
+	Slots      SlotTime   `json:"slots"`             // how busy the slots were, since the workflow started
+	Approval   Approval   `json:"approval,omitzero"` //
 	Recent     []Brief    `json:"recent"`            // the last ten decided, newest last
 	Trouble    string     `json:"trouble,omitempty"` // what our machinery is waiting for, or why it stopped
 	StopReason string     `json:"stop_reason,omitempty"`
 	Hints      int        `json:"hints"` // hints not yet handed to a proposer
+	Ideas      int        `json:"ideas"` // people's own proposals that wait for an experiment
 }
 
-// Current is the running experiment.
-type Current struct {
+// Ongoing is an experiment that is not decided yet.
+type Ongoing struct {
 	Experiment int       `json:"experiment"`
 	WorkflowID string    `json:"workflow_id"`
-	StartedAt  time.Time `json:"started_at"`
+	Stage      Stage     `json:"stage"`
+	Parent     int       `json:"parent"`          // the experiment that it changes
+	Title      string    `json:"title,omitempty"` // once it is proposed
+	Commit     string    `json:"commit,omitempty"`
+	StartedAt  time.Time `json:"started_at"`         // of its stage
+	Deadline   time.Time `json:"deadline,omitzero"`  // of Awaiting: then the default answer holds
+	Revision   int       `json:"revision,omitempty"` // how often it was made anew, because the incumbent had moved
+}
+
+// Stage is how far an experiment has come.
+type Stage string
+
+// The stages of an experiment.
+const (
+	Proposing Stage = "proposing" // a candidate is proposed, applied, built and tried
+	Awaiting  Stage = "awaiting"  // the candidate waits for a person's approval
+	Ready     Stage = "ready"     // the candidate waits for a slot
+	Training  Stage = "training"  // it has a slot, until it is decided
+)
+
+// SlotTime sums up what the slots of a campaign did between its first training
+// run and the last one that is decided. Time in which the campaign was paused
+// or had ended does not count.
+type SlotTime struct {
+	BusySeconds float64  `json:"busy_seconds"`
+	IdleSeconds float64  `json:"idle_seconds"` // between the end of one candidate's work and the start of the next training
+	BusyShare   *float64 `json:"busy_share"`   // null until something has been measured
+}
+
+// Add counts one measurement.
+func (t *SlotTime) Add(busy, idle float64) {
+	t.BusySeconds += busy
+	t.IdleSeconds += idle
+	if all := t.BusySeconds + t.IdleSeconds; all > 0 {
+		share := t.BusySeconds / all
+		t.BusyShare = &share
+	}
 }
 
 // Brief is a decided experiment in one line.

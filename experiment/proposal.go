@@ -10,7 +10,7 @@ type Proposal struct {
 	Title      string `json:"title"`           // one line, imperative: "raise MatrixLR from 0.02 to 0.031"
 	Hypothesis string `json:"hypothesis"`      // why it may help
 	Expected   string `json:"expected_effect"` // what should be seen if it does
-	Proposer   string `json:"proposer"`        // hpo, llm, script
+	Proposer   string `json:"proposer"`        // hpo, llm, script, or person
 	Parent     string `json:"parent"`          // commit
 	Edits      []Edit `json:"edits"`
 }

@@ -15,7 +15,9 @@ type Measurement struct {
 	Parameters     int64    `json:"parameters"`
 	PeakBytes      int64    `json:"peak_memory_bytes"`
 	GraphDigest    string   `json:"graph_digest,omitempty"`
-	Attempts       int      `json:"attempts"` // 1, and one more for each resume
+	SlotSeconds    float64  `json:"slot_seconds"`           // how long the run and its evaluation had the slot
+	IdleSeconds    float64  `json:"idle_seconds,omitempty"` // how long the slot had been idle before, as far as its worker knows
+	Attempts       int      `json:"attempts"`               // 1, and one more for each resume
 	Failure        *Failure `json:"failure,omitempty"`
 }
 
@@ -24,7 +26,8 @@ type Measurement struct {
 type Result struct {
 	Campaign     string        `json:"campaign"`
 	Experiment   int           `json:"experiment"`
-	Commit       string        `json:"commit"` // empty when no candidate could be made
+	Sequence     int           `json:"sequence"` // order of decision: 0 is the baseline; experiments side by side end in another order than they begin
+	Commit       string        `json:"commit"`   // empty when no candidate could be made
 	Parent       string        `json:"parent"`
 	Verdict      Verdict       `json:"verdict"`
 	Reason       Reason        `json:"reason"`
@@ -32,6 +35,7 @@ type Result struct {
 	ValBpb       *float64      `json:"val_bpb"` // mean over the runs; null on crash and duplicate
 	Title        string        `json:"title"`
 	Proposer     string        `json:"proposer"`
+	Spent        Spent         `json:"spent,omitzero"` // for its proposal, repairs and failed calls included
 	Measurements []Measurement `json:"measurements"`
 	SyntaxTokens int           `json:"syntax_tokens"`
 
@@ -66,6 +70,20 @@ func (r *Result) Sum() {
 		r.Tokens += m.Tokens
 		r.PeakBytes = max(r.PeakBytes, m.PeakBytes)
 	}
+}
+
+// Spent is what a language model was paid for.
+type Spent struct {
+	PromptTokens     int64   `json:"prompt_tokens,omitempty"`
+	CompletionTokens int64   `json:"completion_tokens,omitempty"`
+	CostUSD          float64 `json:"cost_usd,omitempty"` // 0 where no price is known
+}
+
+// Add adds what other cost.
+func (s *Spent) Add(other Spent) {
+	s.PromptTokens += other.PromptTokens
+	s.CompletionTokens += other.CompletionTokens
+	s.CostUSD += other.CostUSD
 }
 
 // Brief is r in one line.

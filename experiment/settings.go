@@ -21,8 +21,12 @@ type Settings struct {
 	Budget   Duration `json:"budget,omitempty"`   // charged training time per run; 60s on CPU
 	Seeds    int      `json:"seeds,omitempty"`    // baseline runs that measure the noise; 3
 	Seed     uint64   `json:"seed,omitempty"`     // root of all random choices; derived from the tag
-	Proposer string   `json:"proposer,omitempty"` // hpo
+	Cores    int      `json:"cores,omitempty"`    // CPU cores of each training run, which divide its charged time; 0 leaves it to the worker that prepares the campaign
+	Proposer string   `json:"proposer,omitempty"` // hpo, llm, or several with shares: see ParseProposers
 	Policy   string   `json:"policy,omitempty"`   // decision policy and its version
+
+	// Approval may change while the campaign runs (set_approval).
+	Approval
 
 	// Limits may change while the campaign runs (set_budget).
 	Limits
@@ -31,14 +35,57 @@ type Settings struct {
 	wrong   error    // what could not be read of the JSON input
 }
 
-// Limits ends a campaign; the first one reached does, after the experiment that
-// runs. Zero is no limit. What is counted in experiments counts over the whole
-// campaign; a campaign that is started again over its ledger has its wall time
-// anew.
+// Limits bounds a campaign. The first end that is reached ends it, after the
+// experiments that train; zero is no limit. What is counted in experiments
+// counts over the whole campaign; a campaign that is started again over its
+// ledger has its wall time anew. Parallel bounds what trains at the same time.
 type Limits struct {
 	Experiments int      `json:"experiments,omitempty"` // the baseline is not counted
 	WallTime    Duration `json:"wall_time,omitempty"`
-	Plateau     int      `json:"plateau,omitempty"` // experiments in a row without a keep
+	Plateau     int      `json:"plateau,omitempty"`  // experiments in a row without a keep
+	Parallel    int      `json:"parallel,omitempty"` // training runs side by side; 0 is 1
+}
+
+// Slots is the number of training runs that may be in progress at once.
+func (l Limits) Slots() int { return max(1, l.Parallel) }
+
+// Approval asks a person before a candidate is trained. Without an answer in
+// time the campaign goes on by itself, as Approve says.
+type Approval struct {
+	Approve       string   `json:"approve,omitempty"`        // ApproveOff, ApproveAccept or ApproveReject; "" is off
+	ApproveWithin Duration `json:"approve_within,omitempty"` // how long a candidate waits for an answer; 30m
+}
+
+// The values of Approval.Approve: nobody is asked, or what happens to a
+// candidate that nobody has answered for.
+const (
+	ApproveOff    = "off"
+	ApproveAccept = "accept"
+	ApproveReject = "reject"
+)
+
+// On says whether candidates wait for a person.
+func (a Approval) On() bool { return a.Approve == ApproveAccept || a.Approve == ApproveReject }
+
+// Within is how long a candidate waits.
+func (a Approval) Within() time.Duration {
+	if a.ApproveWithin == 0 {
+		return DefaultApproveWithin.Std()
+	}
+	return a.ApproveWithin.Std()
+}
+
+// Validate reports what cannot be used, by its JSON name.
+func (a Approval) Validate() error {
+	switch a.Approve {
+	case "", ApproveOff, ApproveAccept, ApproveReject:
+	default:
+		return fmt.Errorf("approve is %q: it is off, accept or reject, which is what happens to a candidate that nobody answers for", a.Approve)
+	}
+	if a.ApproveWithin < 0 || a.ApproveWithin > maxBudget {
+		return fmt.Errorf("approve_within is %v: a duration up to %v, such as 30m", a.ApproveWithin, maxBudget)
+	}
+	return nil
 }
 
 // Defaults of Settings.
@@ -48,13 +95,20 @@ const (
 	DefaultSeeds    = 3
 	DefaultProposer = "hpo"
 	DefaultPolicy   = "threshold/1"
+
+	DefaultApproveWithin = Duration(30 * time.Minute)
 )
 
 // maxBudget is far from what timeouts, which are multiples of it, can hold.
 const maxBudget = Duration(1000 * time.Hour)
 
+const (
+	maxCores    = 1024
+	maxParallel = 64 // a campaign keeps its running experiments in its state, which travels
+)
+
 // settingsFields lists every JSON name that Settings accepts.
-var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "proposer", "policy", "experiments", "wall_time", "plateau"}
+var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "cores", "proposer", "policy", "approve", "approve_within", "experiments", "wall_time", "plateau", "parallel"}
 
 // UnmarshalJSON remembers unknown fields and values of the wrong type instead
 // of failing, so that a typing error in a workflow's input becomes one clear
@@ -128,6 +182,16 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("seeds is %d: the baseline runs with 1 to 100 seeds", s.Seeds)
 	case s.Seed > 1<<53:
 		return fmt.Errorf("seed is %d: at most %d", s.Seed, uint64(1)<<53)
+	case s.Cores < 0 || s.Cores > maxCores:
+		return fmt.Errorf("cores is %d: a training run has 1 to %d CPU cores", s.Cores, maxCores)
+	}
+	if s.Proposer != "" {
+		if _, err := ParseProposers(s.Proposer); err != nil {
+			return err
+		}
+	}
+	if err := s.Approval.Validate(); err != nil {
+		return err
 	}
 	return s.Limits.Validate()
 }
@@ -141,6 +205,8 @@ func (l Limits) Validate() error {
 		return fmt.Errorf("wall_time is %v: a duration, or 0 for no limit", l.WallTime)
 	case l.Plateau < 0:
 		return fmt.Errorf("plateau is %d: a count of experiments, or 0 for no limit", l.Plateau)
+	case l.Parallel < 0 || l.Parallel > maxParallel:
+		return fmt.Errorf("parallel is %d: 1 to %d training runs side by side", l.Parallel, maxParallel)
 	}
 	return nil
 }
@@ -180,6 +246,8 @@ func (s Settings) Conflict(other Settings) string {
 		return diff("seeds", other.Seeds, s.Seeds)
 	case other.Seed != 0 && other.Seed != s.Seed:
 		return diff("seed", other.Seed, s.Seed)
+	case other.Cores != 0 && s.Cores != 0 && other.Cores != s.Cores:
+		return diff("cores", other.Cores, s.Cores)
 	case other.Proposer != "" && other.Proposer != s.Proposer:
 		return diff("proposer", other.Proposer, s.Proposer)
 	case other.Policy != "" && other.Policy != s.Policy:

@@ -13,8 +13,8 @@ const (
 // Reason says why a verdict was given.
 type Reason string
 
-// The reasons. Baseline and Improved and Simpler come with keep; Worse, WithinNoise and
-// Duplicate with discard; the others with crash.
+// The reasons. Baseline and Improved and Simpler come with keep; Worse,
+// WithinNoise, Duplicate and Rejected with discard; the others with crash.
 const (
 	Baseline      Reason = "baseline"
 	Improved      Reason = "improved"
@@ -22,6 +22,7 @@ const (
 	Worse         Reason = "worse"
 	WithinNoise   Reason = "within-noise"
 	Duplicate     Reason = "duplicate"
+	Rejected      Reason = "rejected" // by a person who was asked for approval
 	InvalidEdit   Reason = "invalid-edit"
 	BuildFailed   Reason = "build-failed"
 	NotCausal     Reason = "not-causal"

@@ -98,7 +98,7 @@ func (t *trial) makeCandidate(ctx workflow.Context) error {
 func (t *trial) propose(ctx workflow.Context, round int) error {
 	in := activities.ProposeInput{
 		Campaign: t.in.Campaign, Number: t.in.Number, Round: round,
-		Parent: t.in.Parent, Hints: t.in.Hints, Program: t.in.Program,
+		Parent: t.in.Parent, Hints: t.in.Hints,
 	}
 	var out activities.ProposeResult
 	ctx = proposeOptions(ctx, t.summary("propose", round))
@@ -203,9 +203,8 @@ func (t *trial) evaluate(ctx workflow.Context, run int, trained activities.Train
 func (t *trial) decide(ctx workflow.Context, grant Grant) (ExperimentResult, error) {
 	in := activities.DecideInput{
 		Campaign: t.in.Campaign, Number: t.in.Number, Parent: t.in.Parent.Commit,
-		Commit: t.candidate.Commit, Title: t.title, Proposer: t.proposer, Program: t.in.Program,
+		Commit: t.candidate.Commit, Title: t.title, Proposer: t.proposer,
 		SyntaxTokens: t.candidate.SyntaxTokens, Failure: t.candidate.Failure, Measurements: t.measurements,
-		Incumbent: grant.Incumbent, Noise: grant.Noise,
 	}
 	in.Campaign.Evaluator = "" // has no say in a decision
 	result := ExperimentResult{Message: t.failure()}

@@ -29,14 +29,35 @@ const (
 	MessageHint       = "hint"        // Hint, for the next proposal
 	MessageSetBudget  = "set_budget"  // SetBudget; Update only
 	MessageSetProgram = "set_program" // SetProgram; Update only
+
+	MessageApprove     = "approve"      // Approve: the answer for a candidate that waits for a person
+	MessageSetApproval = "set_approval" // experiment.Approval; Update only
+	MessagePropose     = "propose"      // Idea: a person's own proposal; Update only
 )
+
+// Approve answers for a candidate that waits: it is trained, or discarded with
+// reason rejected.
+type Approve struct {
+	Experiment int    `json:"experiment"`
+	Accept     bool   `json:"accept"`
+	Reason     string `json:"reason,omitempty"` // why it is rejected
+}
+
+// Idea is a person's own proposal. It goes the way of every other one, before
+// those that are not prepared yet.
+type Idea struct {
+	Title      string `json:"title"`
+	Hypothesis string `json:"hypothesis,omitempty"`
+	Patch      string `json:"patch"` // unified diff to the incumbent's editable files
+}
 
 // Hint is a person's advice to the proposer.
 type Hint struct {
 	Text string `json:"text"`
 }
 
-// SetProgram replaces program.md for the experiments that start from now on.
+// SetProgram replaces program.md for the proposals that are made from now on;
+// with an empty text the one in the user's checkout holds again.
 type SetProgram struct {
 	Text string `json:"text"`
 }
@@ -48,6 +69,7 @@ type SetBudget struct {
 	Experiments *int                 `json:"experiments,omitempty"`
 	WallTime    *experiment.Duration `json:"wall_time,omitempty"`
 	Plateau     *int                 `json:"plateau,omitempty"`
+	Parallel    *int                 `json:"parallel,omitempty"`
 
 	other []string // fields that are none of these
 }
@@ -62,7 +84,7 @@ func (b *SetBudget) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return fmt.Errorf("set_budget: %w", err)
 	}
-	for _, known := range []string{"experiments", "wall_time", "plateau"} {
+	for _, known := range []string{"experiments", "wall_time", "plateau", "parallel"} {
 		delete(fields, known)
 	}
 	b.other = slices.Sorted(maps.Keys(fields))
@@ -79,6 +101,9 @@ func (b SetBudget) apply(l experiment.Limits) experiment.Limits {
 	}
 	if b.Plateau != nil {
 		l.Plateau = *b.Plateau
+	}
+	if b.Parallel != nil {
+		l.Parallel = *b.Parallel
 	}
 	return l
 }

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"cmp"
 	"time"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -53,7 +52,7 @@ func (s *State) resume(ledger ledgerState) {
 	s.Before = ledger.Tally.Experiments
 	s.Recent = lastBriefs(ledger.Recent)
 	if s.Program == "" { // else set_program was faster
-		s.Program = cmp.Or(ledger.Program, s.Campaign.Program)
+		s.Program = s.Campaign.Program
 	}
 }
 

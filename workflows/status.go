@@ -53,7 +53,7 @@ func (r *research) status() experiment.Status {
 		Trouble: r.Trouble, StopReason: r.StopReason, Hints: len(r.Hints),
 	}
 	if run := r.running; run != nil {
-		s.Current = &experiment.Current{Experiment: run.in.Number, WorkflowID: run.id, StartedAt: r.started}
+		s.Running = append(s.Running, experiment.Ongoing{Experiment: run.in.Number, WorkflowID: run.id, StartedAt: r.started})
 	}
 	return s
 }

@@ -41,7 +41,7 @@ func (a *app) printStatus(st experiment.Status) {
 	if !st.StartedAt.IsZero() {
 		a.line(fmt.Sprintf("started   %s (%s ago)", st.StartedAt.Local().Format("2006-01-02 15:04"), span(a.now().Sub(st.StartedAt).Truncate(time.Second))))
 	}
-	if c := st.Current; c != nil {
+	for _, c := range st.Running {
 		a.line(fmt.Sprintf("running   #%d since %s (workflow %s)", c.Experiment, span(a.now().Sub(c.StartedAt).Truncate(time.Second)), c.WorkflowID))
 	}
 	if st.Hints > 0 {

@@ -46,7 +46,6 @@ type Double struct {
 	hints    []string // of all proposals
 	recorded *experiment.Settings
 	results  []activities.DecideResult
-	program  string // of the newest result
 }
 
 // Register makes d's activities known to a worker or a test environment.
@@ -123,9 +122,9 @@ func (d *Double) settings(given experiment.Settings) (experiment.Settings, error
 func (d *Double) ledger() activities.LedgerState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	l := activities.LedgerState{Program: d.program}
+	l := activities.LedgerState{Decided: len(d.results)}
 	for _, r := range d.results {
-		l.Next = r.Brief.Experiment + 1
+		l.Next = max(l.Next, r.Brief.Experiment+1)
 		l.Noise = r.Noise
 		if r.Incumbent.Commit != "" {
 			incumbent := r.Incumbent
@@ -228,18 +227,23 @@ func (d *Double) Decide(_ context.Context, in activities.DecideInput) (activitie
 			return r, nil
 		}
 	}
-	r := decide(in)
-	d.results, d.program = append(d.results, r), in.Program
+	var incumbent *experiment.Incumbent
+	if last := len(d.results); last > 0 && d.results[last-1].Incumbent.Commit != "" {
+		incumbent = &d.results[last-1].Incumbent
+	}
+	r := decide(in, incumbent)
+	r.Sequence = len(d.results)
+	d.results = append(d.results, r)
 	return r, nil
 }
 
-func decide(in activities.DecideInput) activities.DecideResult {
+func decide(in activities.DecideInput, incumbent *experiment.Incumbent) activities.DecideResult {
 	r := activities.DecideResult{
 		Brief: experiment.Brief{Experiment: in.Number, Title: in.Title, Commit: in.Commit},
 		Noise: experiment.Noise{StdDev: 0.012345678, DoF: 6},
 	}
-	if in.Incumbent != nil {
-		r.Incumbent = *in.Incumbent
+	if incumbent != nil {
+		r.Incumbent = *incumbent
 	}
 	failure, score := in.Failure, 0.0
 	for _, m := range in.Measurements {
@@ -252,9 +256,9 @@ func decide(in activities.DecideInput) activities.DecideResult {
 	case failure != nil:
 		r.Brief.Verdict, r.Brief.Reason = experiment.Crash, failure.Reason
 		return r
-	case in.Incumbent == nil:
+	case incumbent == nil:
 		r.Brief.Verdict, r.Brief.Reason = experiment.Keep, experiment.Baseline
-	case score < in.Incumbent.ValBpb:
+	case score < incumbent.ValBpb:
 		r.Brief.Verdict, r.Brief.Reason = experiment.Keep, experiment.Improved
 	default:
 		r.Brief.Verdict, r.Brief.Reason = experiment.Discard, experiment.Worse

@@ -111,11 +111,11 @@ func messages(p *play) error {
 		p.update(workflows.MessageSetBudget, map[string]any{"wall_time": "1h", "plateau": 50}),
 		p.update(workflows.MessageSetProgram, workflows.SetProgram{Text: "# Think"}),
 		p.update(workflows.MessagePause),
-		p.until(func(s experiment.Status) bool { return s.Phase == experiment.Paused && s.Current == nil }),
+		p.until(func(s experiment.Status) bool { return s.Phase == experiment.Paused && len(s.Running) == 0 }),
 		p.signal(workflows.MessageResume, nil),
 		decided(4),
 		p.signal(workflows.MessagePause, nil),
-		p.until(func(s experiment.Status) bool { return s.Phase == experiment.Paused && s.Current == nil }),
+		p.until(func(s experiment.Status) bool { return s.Phase == experiment.Paused && len(s.Running) == 0 }),
 		p.update(workflows.MessageStop),
 		run.Get(p.ctx, nil),
 	)
