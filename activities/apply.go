@@ -15,7 +15,7 @@ import (
 
 // Apply turns the proposal of a round into a candidate: a commit that edits
 // what it may, is no duplicate, builds, and survives a smoke run. What is wrong
-// with it comes back as a Failure, in full in failure-<round>.json.
+// with it comes back as a Failure, in full in failure-<revision>-<round>.json.
 func (r *Research) Apply(ctx context.Context, in ApplyInput) (ApplyResult, error) {
 	defer keepAlive(ctx)()
 	result, err := r.apply(ctx, in)
@@ -24,10 +24,10 @@ func (r *Research) Apply(ctx context.Context, in ApplyInput) (ApplyResult, error
 
 func (r *Research) apply(ctx context.Context, in ApplyInput) (ApplyResult, error) {
 	var result ApplyResult
-	if err := checkNumbers(in.Campaign, in.Number, in.Round); err != nil {
+	if err := checkNumbers(in.Campaign, in.Number, in.Revision, in.Round); err != nil {
 		return result, err
 	}
-	key := applyKey(in.Campaign.Tag(), in.Number, in.Round)
+	key := applyKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round)
 	if found, err := readJSON(ctx, r.Store, key, &result); found || err != nil {
 		return result, err
 	}
@@ -44,7 +44,7 @@ func (r *Research) apply(ctx context.Context, in ApplyInput) (ApplyResult, error
 	var b *broken
 	if errors.As(err, &b) {
 		// The complaint first: whoever finds the result looks for it.
-		if err := putOnceJSON(ctx, r.Store, failureKey(in.Campaign, in.Number, in.Round), &b.failure); err != nil {
+		if err := putOnceJSON(ctx, r.Store, failureKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round), &b.failure); err != nil {
 			return result, err
 		}
 		a.result.Failure = &experiment.Failure{Reason: b.failure.Reason, Message: firstLines(b.failure.Message)}
@@ -121,7 +121,7 @@ func (a *application) edited(ctx context.Context) (files map[string][]byte, mess
 		return parent, "", nil
 	}
 	var p storedProposal
-	key := proposalKey(a.in.Campaign, a.in.Number, a.in.Round)
+	key := proposalKey(a.in.Campaign.Tag(), a.in.Number, a.in.Revision, a.in.Round)
 	if found, err := readJSON(ctx, a.Store, key, &p); err != nil {
 		return nil, "", err
 	} else if !found {
@@ -142,12 +142,9 @@ func commitMessage(in ApplyInput, p experiment.Proposal) string {
 // claim says which experiment came first with a program.
 type claim struct {
 	Experiment int    `json:"experiment"`
+	Revision   int    `json:"revision"`
 	Round      int    `json:"round"`
 	Parent     string `json:"parent"`
-}
-
-func applyKey(tag string, n, round int) string {
-	return experiment.Key(tag, n, fmt.Sprintf("apply-%d.json", round))
 }
 
 // unique refuses a program that an earlier experiment of the campaign had, the
@@ -159,7 +156,7 @@ func (a *application) unique(ctx context.Context, files map[string][]byte) error
 		return fmt.Errorf("reading the candidate's syntax: %w", err)
 	}
 	a.result.SyntaxTokens = tokens
-	first := claim{a.in.Number, a.in.Round, a.in.Parent}
+	first := claim{a.in.Number, a.in.Revision, a.in.Round, a.in.Parent}
 	if err := putOnceJSON(ctx, a.Store, experiment.CampaignKey(a.in.Campaign.Tag(), "syntax/"+digest+".json"), &first); err != nil {
 		return err
 	}
@@ -178,7 +175,7 @@ func (a *application) unique(ctx context.Context, files map[string][]byte) error
 func (a *application) twin(ctx context.Context, c claim) (text string, known bool, err error) {
 	tag := a.in.Campaign.Tag()
 	var applied ApplyResult
-	if _, err := readJSON(ctx, a.Store, applyKey(tag, c.Experiment, c.Round), &applied); err != nil {
+	if _, err := readJSON(ctx, a.Store, applyKey(tag, c.Experiment, c.Revision, c.Round), &applied); err != nil {
 		return "", false, err
 	}
 	if f := applied.Failure; f != nil { // repaired since, perhaps: not what the result is about

@@ -41,7 +41,7 @@ func TestApply(t *testing.T) {
 	if again := must(t, r, r.Apply, ApplyInput{Campaign: c, Number: 1, Parent: c.Base}); again != got {
 		t.Errorf("a retry gave %+v, not %+v", again, got)
 	}
-	if err := os.Remove(filepath.Join(r.Home.Artifacts(), "mar5/0001/apply-0.json")); err != nil {
+	if err := os.Remove(filepath.Join(r.Home.Artifacts(), "mar5/0001/apply-0-0.json")); err != nil {
 		t.Fatal(err)
 	}
 	again := must(t, r, r.Apply, ApplyInput{Campaign: c, Number: 1, Parent: c.Base})
@@ -91,7 +91,7 @@ func TestApplyRefusesBadEdits(t *testing.T) {
 		n++
 		r.Proposers = func(string) (proposer.Proposer, error) { return edited(k.edits...), nil }
 		got := proposed(t, r, c, n, 0)
-		if got.Failure == nil || got.Failure.Reason != k.reason || !strings.Contains(artifactText(t, r, c, n, "failure-0.json"), k.words) {
+		if got.Failure == nil || got.Failure.Reason != k.reason || !strings.Contains(artifactText(t, r, c, n, "failure-0-0.json"), k.words) {
 			t.Errorf("%s: failure is %+v, want %s and %q", k.what, got.Failure, k.reason, k.words)
 			continue
 		}
@@ -109,8 +109,7 @@ func TestDuplicates(t *testing.T) {
 	c := prepared(t, r)
 	baseline(t, r, c)
 	first := proposed(t, r, c, 1, 0)
-	must(t, r, r.Decide, DecideInput{Campaign: c, Number: 1, Parent: c.Base, Commit: first.Commit, Title: "x", Measurements: measured(2.2),
-		Incumbent: &experiment.Incumbent{Commit: c.Base, ValBpb: 2.5, Runs: 2}, Noise: experiment.Noise{StdDev: 0.01, DoF: 5}})
+	must(t, r, r.Decide, DecideInput{Campaign: c, Number: 1, Parent: c.Base, Commit: first.Commit, Title: "x", Measurements: measured(2.2)})
 	for n, k := range map[int]struct {
 		p     proposer.Proposer
 		words string
@@ -174,7 +173,7 @@ func TestRepairRounds(t *testing.T) {
 	_, err := do(t, r, r.Propose, ProposeInput{Campaign: c, Number: 2, Round: 1, Parent: experiment.Incumbent{Commit: c.Base}})
 	wantRefusal(t, err, ErrInvalidInput, false, "round 1")
 	_, err = do(t, r, r.Apply, ApplyInput{Campaign: c, Number: 9, Parent: c.Base})
-	wantRefusal(t, err, ErrInvalidInput, false, "mar5/0009/proposal-0.json")
+	wantRefusal(t, err, ErrInvalidInput, false, "mar5/0009/proposal-0-0.json")
 }
 
 func TestProposalIsAskedForOnce(t *testing.T) {
@@ -183,14 +182,14 @@ func TestProposalIsAskedForOnce(t *testing.T) {
 		asked++
 		a := lrAnswer(q, "0.02")
 		a.Proposal.Title = "  a title\nin two lines " + strings.Repeat("é", 200)
-		a.CostUSD = 0.25
+		a.Spent.CostUSD = 0.25
 		return a, nil
 	}))
 	c := prepared(t, r)
 	in := ProposeInput{Campaign: c, Number: 1, Parent: experiment.Incumbent{Commit: c.Base}}
 	first := must(t, r, r.Propose, in)
 	second := must(t, r, r.Propose, in)
-	if asked != 1 || first != second || first.Tokens != 10 || first.CostUSD != 0.25 {
+	if asked != 1 || first != second || first.Spent != (experiment.Spent{PromptTokens: 10, CostUSD: 0.25}) {
 		t.Errorf("asked %d times; answers %+v and %+v", asked, first, second)
 	}
 	if n := len([]rune(first.Title)); n > 100 || !strings.HasPrefix(first.Title, "a title in two lines é") {

@@ -49,8 +49,7 @@ func (s *faultyStore) PutOnce(ctx context.Context, key string, data []byte) (sto
 func keepInput(c experiment.Campaign, commit string, score float64) DecideInput {
 	return DecideInput{
 		Campaign: c, Number: 1, Parent: c.Base, Commit: commit, Title: "set LR to 0.02", Proposer: "script", Program: c.Program, SyntaxTokens: 20,
-		Measurements: measured(score), Incumbent: &experiment.Incumbent{Commit: c.Base, ValBpb: 2.505, Runs: 2, SyntaxTokens: 20, Title: "baseline"},
-		Noise: experiment.Noise{StdDev: 0.01, DoF: 5},
+		Measurements: measured(score),
 	}
 }
 
@@ -306,17 +305,5 @@ func again[I, O any](method func(context.Context, I) (O, error), in I) O {
 		if try == 30 {
 			panic(err)
 		}
-	}
-}
-
-// Any score is the best one when there is none to beat, so an experiment that
-// lost its incumbent on the way must not be decided.
-func TestDecideWithoutIncumbent(t *testing.T) {
-	r, _, in := oneExperiment(t)
-	in.Incumbent = nil
-	_, err := do(t, r, r.Decide, in)
-	wantRefusal(t, err, ErrInvalidInput, false, "experiment 1")
-	if record, err := r.Ledger.Decided(t.Context(), "mar5", 1); err != nil || record != nil {
-		t.Errorf("the ledger has %v, %v", record, err)
 	}
 }

@@ -75,7 +75,7 @@ func lrAnswer(q proposer.Request, to string) proposer.Answer {
 	for _, line := range strings.Split(string(q.Files["noop/train.go"]), "\n") {
 		if strings.HasPrefix(strings.TrimSpace(line), "LR ") {
 			edit := experiment.Edit{Path: "noop/train.go", Search: line, Replace: "\tLR = " + to + " // range 0.001..0.1 log"}
-			return proposer.Answer{Proposal: experiment.Proposal{Title: "set LR to " + to, Hypothesis: "it may help", Edits: []experiment.Edit{edit}}, Tokens: 10}
+			return proposer.Answer{Proposal: experiment.Proposal{Title: "set LR to " + to, Hypothesis: "it may help", Edits: []experiment.Edit{edit}}, Spent: experiment.Spent{PromptTokens: 10}}
 		}
 	}
 	panic("no LR in the file")
@@ -174,7 +174,7 @@ func baseline(t testing.TB, r *Research, c experiment.Campaign) DecideResult {
 // proposed runs Propose and Apply of one round.
 func proposed(t testing.TB, r *Research, c experiment.Campaign, n, round int) ApplyResult {
 	t.Helper()
-	must(t, r, r.Propose, ProposeInput{Campaign: c, Number: n, Round: round, Parent: experiment.Incumbent{Commit: c.Base}, Program: c.Program})
+	must(t, r, r.Propose, ProposeInput{Campaign: c, Number: n, Round: round, Parent: experiment.Incumbent{Commit: c.Base}})
 	return must(t, r, r.Apply, ApplyInput{Campaign: c, Number: n, Round: round, Parent: c.Base})
 }
 

@@ -69,11 +69,11 @@ func TestPrepareAfterTheRepositoryWasLost(t *testing.T) {
 	dir := newCheckout(t)
 	r := newResearch(t, dir, setLR("0.02"))
 	c := prepared(t, r)
-	first := baseline(t, r, c)
+	baseline(t, r, c)
 	applied := proposed(t, r, c, 1, 0)
 	kept := must(t, r, r.Decide, DecideInput{
 		Campaign: c, Number: 1, Parent: c.Base, Commit: applied.Commit, Title: "set LR to 0.02", Proposer: "script",
-		SyntaxTokens: applied.SyntaxTokens, Incumbent: &first.Incumbent, Noise: first.Noise, Measurements: measured(1.5),
+		SyntaxTokens: applied.SyntaxTokens, Measurements: measured(1.5),
 	})
 	if kept.Incumbent.Commit != applied.Commit {
 		t.Fatalf("not kept: %s", asJSON(t, kept))

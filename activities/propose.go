@@ -14,19 +14,15 @@ import (
 // of every table.
 const maxTitle = 100
 
-// storedProposal is proposal-<round>.json: a proposal and what it cost.
+// storedProposal is proposal-<revision>-<round>.json: all that is known of a
+// proposal before it is applied. What it embeds is exported by its JSON alone.
 type storedProposal struct {
 	experiment.Proposal
-	Failure *experiment.Failure `json:"failure,omitempty"`
+	Failure *experiment.Failure `json:"failure,omitempty"` // the answer is no usable edit: why
 	Spent   experiment.Spent    `json:"spent,omitzero"`
-}
-
-func proposalKey(c experiment.Campaign, n, round int) string {
-	return experiment.Key(c.Tag(), n, fmt.Sprintf("proposal-%d.json", round))
-}
-
-func failureKey(c experiment.Campaign, n, round int) string {
-	return experiment.Key(c.Tag(), n, fmt.Sprintf("failure-%d.json", round))
+	Program string              `json:"program,omitempty"` // digest of the program.md that it was made under
+	Rebased bool                `json:"rebased,omitempty"` // the change of the revision before, on this parent
+	Of      int                 `json:"parent_experiment"` // whose candidate Parent is
 }
 
 // Propose returns the proposal of a round, asking the proposer only if none is
@@ -37,15 +33,15 @@ func (r *Research) Propose(ctx context.Context, in ProposeInput) (ProposeResult,
 	if err != nil {
 		return ProposeResult{}, edge(err)
 	}
-	return ProposeResult{Title: p.Title, Proposer: p.Proposer, Spent: p.Spent}, nil
+	return ProposeResult{Title: p.Title, Proposer: p.Proposer, Program: p.Program, Spent: p.Spent, Rebased: p.Rebased}, nil
 }
 
 func (r *Research) propose(ctx context.Context, in ProposeInput) (storedProposal, error) {
 	var p storedProposal
-	if err := checkNumbers(in.Campaign, in.Number, in.Round); err != nil {
+	if err := checkNumbers(in.Campaign, in.Number, in.Revision, in.Round); err != nil {
 		return p, err
 	}
-	key := proposalKey(in.Campaign, in.Number, in.Round)
+	key := proposalKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round)
 	found, err := readJSON(ctx, r.Store, key, &p)
 	if err == nil && !found {
 		p, err = r.ask(ctx, in)
@@ -77,7 +73,7 @@ func (r *Research) ask(ctx context.Context, in ProposeInput) (storedProposal, er
 	if err != nil {
 		return p, fmt.Errorf("asking proposer %s: %w", who.Name(), err)
 	}
-	p = storedProposal{answer.Proposal, answer.Failure, answer.Spent}
+	p = storedProposal{Proposal: answer.Proposal, Failure: answer.Failure, Spent: answer.Spent, Program: in.Campaign.Program, Of: in.Parent.Experiment}
 	p.Title, p.Proposer = oneLine(p.Title), who.Name()
 	if p.Parent == "" {
 		p.Parent = in.Parent.Commit
@@ -99,7 +95,7 @@ func oneLine(s string) string {
 
 // request gathers all that a proposal may depend on.
 func (r *Research) request(ctx context.Context, in ProposeInput) (proposer.Request, error) {
-	q := proposer.Request{Campaign: in.Campaign, Number: in.Number, Parent: in.Parent, Hints: in.Hints, Round: in.Round}
+	q := proposer.Request{Campaign: in.Campaign, Number: in.Number, Parent: in.Parent, Hints: in.Hints, Revision: in.Revision, Round: in.Round}
 	t, err := r.target(in.Campaign)
 	if err != nil {
 		return q, err
@@ -131,8 +127,8 @@ func (r *Research) complaint(ctx context.Context, in ProposeInput, q *proposer.R
 	var previous storedProposal
 	q.Complaint = new(experiment.Failure)
 	for key, v := range map[string]any{
-		proposalKey(in.Campaign, in.Number, in.Round-1): &previous,
-		failureKey(in.Campaign, in.Number, in.Round-1):  q.Complaint,
+		proposalKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round-1): &previous,
+		failureKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round-1):  q.Complaint,
 	} {
 		if found, err := readJSON(ctx, r.Store, key, v); err != nil {
 			return err

@@ -107,12 +107,14 @@ func (r *Research) target(c experiment.Campaign) (target.Target, error) {
 }
 
 // checkNumbers guards against input that cannot be right, whoever sent it.
-func checkNumbers(c experiment.Campaign, n, round int) error {
+func checkNumbers(c experiment.Campaign, n int, more ...int) error {
 	if err := experiment.ValidateTag(c.Tag()); err != nil {
 		return refuse(ErrInvalidInput, "%w", err)
 	}
-	if n < 0 || round < 0 {
-		return refuse(ErrInvalidInput, "experiment %d, round %d: numbers start at 0", n, round)
+	for _, number := range append(more, n) {
+		if number < 0 {
+			return refuse(ErrInvalidInput, "experiment %d of campaign %s was called with %d: revisions and rounds start at 0", n, c.Tag(), number)
+		}
 	}
 	return nil
 }

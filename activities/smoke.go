@@ -36,7 +36,7 @@ func (a *application) smoke(ctx context.Context, program string) (graph string, 
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(a.Home.Cache(), "smoke", fmt.Sprintf("%s-%04d-%d", a.in.Campaign.Tag(), a.in.Number, a.in.Round))
+	dir := filepath.Join(a.Home.Cache(), "smoke", fmt.Sprintf("%s-%04d-%d-%d", a.in.Campaign.Tag(), a.in.Number, a.in.Revision, a.in.Round))
 	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
 		return "", fmt.Errorf("making the directory of the smoke run: %w", err)
 	}

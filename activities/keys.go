@@ -1,0 +1,61 @@
+package activities
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// The artifacts of a proposal, below <tag>/<number>/. A revision gives the
+// experiment another parent, a round repairs what its proposer got wrong:
+//
+//	proposal-<revision>-<round>.json     the answer, stored before it is used
+//	failure-<revision>-<round>.json      what is wrong with it, in full
+//	apply-<revision>-<round>.json        what became of it; written last
+//	note-<revision>-<round>-<name>       what its proposer keeps: see proposer.Notes
+//	proposal.md candidate.patch *.log    the newest, for people
+//
+// and of the whole campaign, below <tag>/:
+//
+//	syntax/<digest>.json                 who came first with a program; -1, -2, ... when an earlier claim is void
+//	ideas/<digest>.json                  a person's own proposal
+//	program-<digest>.md                  a text that experiments name
+//	programs/<number>.json               the digests that set_program gave, in order
+
+// kind is the first word of an artifact of a round.
+type kind string
+
+const (
+	proposalKind kind = "proposal"
+	failureKind  kind = "failure"
+	applyKind    kind = "apply"
+)
+
+func roundKey(k kind, tag string, n, revision, round int) string {
+	return experiment.Key(tag, n, fmt.Sprintf("%s-%d-%d.json", k, revision, round))
+}
+
+func proposalKey(tag string, n, revision, round int) string {
+	return roundKey(proposalKind, tag, n, revision, round)
+}
+
+func failureKey(tag string, n, revision, round int) string {
+	return roundKey(failureKind, tag, n, revision, round)
+}
+
+func applyKey(tag string, n, revision, round int) string {
+	return roundKey(applyKind, tag, n, revision, round)
+}
+
+// parseRound reads the name of an artifact of a round, without its directory.
+func parseRound(k kind, name string) (revision, round int, ok bool) {
+	rest, isKind := strings.CutPrefix(name, string(k)+"-")
+	rest, isJSON := strings.CutSuffix(rest, ".json")
+	a, b, two := strings.Cut(rest, "-")
+	revision, errA := strconv.Atoi(a)
+	round, errB := strconv.Atoi(b)
+	ok = isKind && isJSON && two && errA == nil && errB == nil && revision >= 0 && round >= 0
+	return revision, round, ok
+}
