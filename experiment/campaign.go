@@ -152,6 +152,7 @@ func (t *SlotTime) Add(busy, idle float64) {
 // Brief is a decided experiment in one line.
 type Brief struct {
 	Experiment int      `json:"experiment"`
+	Sequence   int      `json:"sequence"` // order of decision
 	Verdict    Verdict  `json:"verdict"`
 	Reason     Reason   `json:"reason"`
 	ValBpb     *float64 `json:"val_bpb"`

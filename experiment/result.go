@@ -88,5 +88,5 @@ func (s *Spent) Add(other Spent) {
 
 // Brief is r in one line.
 func (r Result) Brief() Brief {
-	return Brief{Experiment: r.Experiment, Verdict: r.Verdict, Reason: r.Reason, ValBpb: r.ValBpb, Title: r.Title, Commit: r.Commit}
+	return Brief{Experiment: r.Experiment, Sequence: r.Sequence, Verdict: r.Verdict, Reason: r.Reason, ValBpb: r.ValBpb, Title: r.Title, Commit: r.Commit}
 }
