@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/converter"
 
@@ -102,41 +103,93 @@ func startedWith(ctx context.Context, c *cluster.Cluster, tag string) (*experime
 
 // carryOut does what was planned, and says so.
 func (a *app) carryOut(ctx context.Context, c *cluster.Cluster, what action, s experiment.Settings, k known, g given) error {
-	a.note("proposer  %s", proposerNote(s.WithDefaults().Proposer))
+	a.note("proposer  %s", a.proposerNote(s.WithDefaults().Proposer))
 	a.note("budget    %s", settingsNote(s.WithDefaults()))
 	if what == begin || what == goOn { // others may have other limits by now
 		a.note("limits    %s", limits(s.Limits))
+		if s.Approval.On() {
+			a.note("approval  %s", approvalNote(s.Approval))
+		}
 	}
 	switch what {
 	case begin:
 		a.note("campaign  %s, new", s.Tag)
 		return a.startWorkflow(ctx, c, s)
 	case goOn:
-		a.note("campaign  %s, resumed over its ledger at experiment %d", s.Tag, k.decided)
+		a.note("campaign  %s, resumed over its ledger, %s decided", s.Tag, plural(k.decided, "experiment"))
 		return a.startWorkflow(ctx, c, s)
 	case attach:
-		a.note("campaign  %s, resumed at experiment %d", s.Tag, k.decided)
-		return a.changeLimits(ctx, c, s, g)
+		a.note("campaign  %s, resumed, %s decided", s.Tag, plural(k.decided, "experiment"))
+		return a.changeSettings(ctx, c, s, g)
 	}
 	a.note("campaign  %s, complete", s.Tag)
 	return nil
 }
 
-// changeLimits sends the limits of the command line to a campaign that runs.
-func (a *app) changeLimits(ctx context.Context, c *cluster.Cluster, s experiment.Settings, g given) error {
-	if !g.any() {
+// changeSettings sends what may change of the command line's settings to a
+// campaign that runs.
+func (a *app) changeSettings(ctx context.Context, c *cluster.Cluster, s experiment.Settings, g given) error {
+	if !g.any() && !g.approve && !g.within {
 		return nil
 	}
 	st, err := patiently(ctx, c, s.Tag)
 	if err != nil {
 		return err
 	}
-	if g.merge(st.Limits, s.Limits) == st.Limits {
-		return nil // the same command again
+	var changes []message // none: it is the same command again
+	if g.merge(st.Limits, s.Limits) != st.Limits {
+		changes = append(changes, message{name: workflows.MessageSetBudget, arg: g.change(s.Limits)})
 	}
-	answer, err := update(ctx, c, s.Tag, message{name: workflows.MessageSetBudget, arg: g.change(s.Limits)})
-	if err == nil {
+	if to := g.approval(st.Approval, s.Approval); to != st.Approval {
+		changes = append(changes, message{name: workflows.MessageSetApproval, arg: to})
+	}
+	for _, m := range changes {
+		answer, err := update(ctx, c, s.Tag, m)
+		if err != nil {
+			return err
+		}
 		a.note("changed   %s", answer.Message)
 	}
-	return err
+	return nil
+}
+
+// parallelOf is how many training runs a campaign that runs has at a time. It
+// is read from the history, because workers, whose slots it decides, may not
+// be there to be asked.
+func parallelOf(ctx context.Context, c *cluster.Cluster, tag string) (int, error) {
+	n := 0
+	events := c.Client.GetWorkflowHistory(ctx, experiment.ResearchID(tag), "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		e, err := events.Next()
+		if err != nil {
+			return 0, fmt.Errorf("read how many training runs campaign %s has at a time: %w", tag, err)
+		}
+		n = parallelAfter(n, e)
+	}
+	return max(n, 1), nil
+}
+
+// parallelAfter is what holds after an event: a run begins with its settings,
+// and with the state of the run before it; then set_budget may change it.
+func parallelAfter(n int, e *historypb.HistoryEvent) int {
+	dc := converter.GetDefaultDataConverter()
+	if started := e.GetWorkflowExecutionStartedEventAttributes(); started != nil {
+		var settings experiment.Settings
+		if payloads := started.GetInput().GetPayloads(); len(payloads) > 0 && dc.FromPayload(payloads[0], &settings) == nil {
+			n = settings.Parallel
+		}
+		var state *workflows.State
+		if payloads := started.GetInput().GetPayloads(); len(payloads) > 1 && dc.FromPayload(payloads[1], &state) == nil && state != nil {
+			n = state.Limits.Parallel
+		}
+	}
+	request := e.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest().GetInput()
+	if request.GetName() != workflows.MessageSetBudget {
+		return n
+	}
+	var b workflows.SetBudget
+	if payloads := request.GetArgs().GetPayloads(); len(payloads) > 0 && dc.FromPayload(payloads[0], &b) == nil && b.Parallel != nil {
+		n = *b.Parallel
+	}
+	return n
 }

@@ -35,27 +35,33 @@ type series struct {
 	best            plotter.XYs // the running best
 	titles          []string    // of kept
 	lo, hi          float64     // the val_bpb that is shown
-	last            int         // number of the last experiment
+	last            int         // where the last experiment stands
 }
 
-// sortResults splits results, which are in order of their numbers.
+// sortResults splits results, which are in order of their decisions: that is
+// the order in which a campaign learns, while numbers tell when experiments
+// began.
 func sortResults(results []experiment.Result) (series, error) {
-	var s series
-	for _, r := range results {
-		if r.Verdict == experiment.Keep && r.ValBpb != nil {
-			s.kept = append(s.kept, plotter.XY{X: float64(r.Experiment), Y: *r.ValBpb})
-			s.titles = append(s.titles, label(r))
-			s.best = append(s.best, plotter.XY{X: float64(r.Experiment), Y: r.Incumbent.ValBpb})
+	s := series{last: len(results) - 1}
+	for i, r := range results {
+		if r.Verdict != experiment.Keep || r.ValBpb == nil {
+			continue
 		}
-		s.last = max(s.last, r.Experiment)
+		best := r.Incumbent.ValBpb
+		if n := len(s.best); n > 0 {
+			best = min(best, s.best[n-1].Y) // a simplification may cost a little
+		}
+		s.kept = append(s.kept, plotter.XY{X: float64(i), Y: *r.ValBpb})
+		s.titles = append(s.titles, label(r))
+		s.best = append(s.best, plotter.XY{X: float64(i), Y: best})
 	}
 	if len(s.kept) == 0 {
 		return s, failed("run it again when the baseline is measured", "nothing to plot: no experiment has a score that was kept")
 	}
 	s.best = append(s.best, plotter.XY{X: float64(s.last), Y: s.best[len(s.best)-1].Y})
 	s.lo, s.hi = shown(s.kept)
-	for _, r := range results {
-		s.place(r)
+	for i, r := range results {
+		s.place(float64(i), r)
 	}
 	return s, nil
 }
@@ -73,8 +79,7 @@ func shown(kept plotter.XYs) (lo, hi float64) {
 }
 
 // place sorts one result that was not kept.
-func (s *series) place(r experiment.Result) {
-	x := float64(r.Experiment)
+func (s *series) place(x float64, r experiment.Result) {
 	switch {
 	case r.Verdict == experiment.Crash:
 		s.crashed = append(s.crashed, plotter.XY{X: x, Y: s.lo})
@@ -105,7 +110,7 @@ func chart(tag string, results []experiment.Result) (*plot.Plot, error) {
 	p := plot.New()
 	dress(p)
 	p.Title.Text = title(tag, results, s)
-	p.X.Label.Text = "experiment"
+	p.X.Label.Text = "experiments in order of decision"
 	p.Y.Label.Text = "val_bpb (lower is better)"
 	p.X.Min, p.X.Max = -0.02*float64(s.last)-0.3, 1.12*float64(s.last)+1.5 // room for the last labels
 	p.Y.Min, p.Y.Max = s.lo, s.hi+0.02*(s.hi-s.lo)

@@ -13,7 +13,7 @@ func newHistory(a *app) *cobra.Command {
 	var tag string
 	c := &cobra.Command{
 		Use: "history", Short: "all experiments of a campaign", Args: cobra.NoArgs,
-		Long: "History lists the decided experiments from the ledger, the baseline (#0) first.\nWith --json it is one object a line: the whole record of the experiment.",
+		Long: "History lists the decided experiments from the ledger in the order of their\ndecisions, the baseline (#0) first; experiments that run side by side end in\nanother order than they begin. With --json it is one object a line: the whole record of the experiment.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, results, err := a.results(cmd.Context(), tag)
 			if err != nil {

@@ -59,7 +59,7 @@ func (a *app) campaign(ctx context.Context, tag string) (c experiment.Campaign, 
 }
 
 // results answers a reading command: the campaign that is meant, and its
-// records by number, the baseline first.
+// records in order of decision, the baseline first.
 func (a *app) results(ctx context.Context, tag string) (string, []experiment.Result, error) {
 	tag, err := a.readTag(ctx, tag)
 	if err != nil {

@@ -36,7 +36,7 @@ func made(tag string) []experiment.Result {
 	var best experiment.Incumbent
 	for n, row := range rows {
 		r := experiment.Result{
-			Campaign: tag, Experiment: n, Commit: fmt.Sprintf("%040x", 0xabc0000+n), Verdict: row.verdict, Reason: row.reason,
+			Campaign: tag, Experiment: n, Sequence: n, Commit: fmt.Sprintf("%040x", 0xabc0000+n), Verdict: row.verdict, Reason: row.reason,
 			Title: row.title, Proposer: "hpo", Policy: "threshold/1", Threshold: 0.03, Message: "made up for a test",
 			Noise: experiment.Noise{StdDev: 0.02, DoF: 4}, NoiseAfter: experiment.Noise{StdDev: 0.012, DoF: 6},
 			DecidedAt: madeAt.Add(time.Duration(n) * time.Minute),

@@ -14,10 +14,12 @@ import (
 // env is what a command may know of the world around it. Tests make their own.
 type env struct {
 	stdout, stderr io.Writer
+	stdin          io.Reader
 	dir            string              // working directory
 	getenv         func(string) string // environment
 	now            func() time.Time
 	size           func(io.Writer) (columns int, terminal bool)
+	rows           func(io.Writer) int // of a terminal; 0 where that is not known
 	freeBytes      func(dir string) (uint64, error)
 	interrupts     <-chan os.Signal // Ctrl-C and SIGTERM
 	exit           func(exitCode)   // at once, without order
@@ -35,8 +37,8 @@ func realMain(args []string) exitCode {
 	signal.Notify(interrupts, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(interrupts)
 	return run(context.Background(), env{
-		stdout: os.Stdout, stderr: os.Stderr, dir: dir, getenv: os.Getenv, now: time.Now,
-		size: terminalSize, freeBytes: freeBytes, interrupts: interrupts,
+		stdout: os.Stdout, stderr: os.Stderr, stdin: os.Stdin, dir: dir, getenv: os.Getenv, now: time.Now,
+		size: terminalSize, rows: terminalRows, freeBytes: freeBytes, interrupts: interrupts,
 		exit: func(code exitCode) { os.Exit(int(code)) },
 	}, args)
 }
@@ -98,6 +100,19 @@ func terminalSize(w io.Writer) (int, bool) {
 		columns = 80
 	}
 	return columns, true
+}
+
+// terminalRows is the height of the terminal w.
+func terminalRows(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	_, rows, err := term.GetSize(int(f.Fd()))
+	if err != nil {
+		return 0
+	}
+	return rows
 }
 
 // freeBytes is what an ordinary user can still write in dir.

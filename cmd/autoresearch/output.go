@@ -21,6 +21,7 @@ import (
 //     --no-color, NO_COLOR or TERM=dumb. Meaning never rests on color alone.
 //  5. Outside a UTF-8 locale everything that we draw is ASCII.
 //  6. val_bpb has four decimals, a difference its sign, a commit seven digits.
+//  7. A key is never written, whoever quotes it: see [app.hide].
 
 // style says what may be written.
 type style struct {
@@ -70,11 +71,37 @@ func (a *app) note(format string, args ...any) {
 		b, _ := json.Marshal(map[string]string{"note": text})
 		text = string(b)
 	}
-	a.screen.print(a.stderr, text)
+	a.screen.print(a.stderr, a.hide(text))
+}
+
+// hide takes the secrets of this process out of a text. Short ones stay: they
+// are the "none" that a server without keys is given.
+func (a *app) hide(text string) string {
+	for _, name := range []string{"OPENAI_API_KEY", "TEMPORAL_API_KEY"} {
+		if v := a.getenv(name); len(v) >= 8 {
+			text = strings.ReplaceAll(text, v, "[$"+name+"]")
+		}
+	}
+	return text
+}
+
+func (a *app) hideAll(lines []string) []string {
+	for i, line := range lines {
+		lines[i] = a.hide(line)
+	}
+	return lines
+}
+
+// height is that of the terminal w; 0 where it is not known.
+func (a *app) height(w io.Writer) int {
+	if a.rows == nil {
+		return 0
+	}
+	return a.rows(w)
 }
 
 // line writes one line of data.
-func (a *app) line(text string) { a.screen.print(a.stdout, text) }
+func (a *app) line(text string) { a.screen.print(a.stdout, a.hide(text)) }
 
 // object writes v as one line of JSON, or as indented JSON for a person.
 func (a *app) object(v any) error {
@@ -96,7 +123,7 @@ func (a *app) report(err error) exitCode {
 			Hint  string   `json:"hint"`
 			Code  exitCode `json:"code"`
 		}{message, hint, f.code})
-		a.screen.print(a.stderr, string(b))
+		a.screen.print(a.stderr, a.hide(string(b)))
 		return f.code
 	}
 	s := a.styleOf(a.stderr)

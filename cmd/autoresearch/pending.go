@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/autoresearch-go/autoresearch/activities"
+	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
 // step is an activity at work or waiting for its next attempt, as Temporal
@@ -63,15 +65,66 @@ func rootCause(f *failurepb.Failure) string {
 	return line
 }
 
-// trouble is "train #3 failed: no space left (attempt 4), next try in 30s". A
-// second attempt that runs is no trouble: a killed worker's run goes on.
-func (s step) trouble(number int, now time.Time) string {
-	if s.cause == "" || s.attempt <= 2 && s.next.IsZero() {
+// askingLLM begins the failure of a proposal that waits for a language model.
+const askingLLM = "asking proposer llm: "
+
+// failing tells whether s is in trouble. A second attempt that runs is none: a
+// killed worker's run goes on. One that asks a language model again is, until
+// there is an answer: it may well take a minute to fail the same way.
+func (s step) failing() bool {
+	return s.cause != "" && (s.attempt > 2 || !s.next.IsZero() || s.waitsForLLM())
+}
+
+func (s step) waitsForLLM() bool { return s.name == "propose" && strings.HasPrefix(s.cause, askingLLM) }
+
+// trouble is "train #3 failed: no space left (attempt 4), next try in 30s". who
+// is the experiments that it keeps waiting.
+func (s step) trouble(who string, now time.Time) string {
+	if !s.failing() {
 		return ""
 	}
-	text := fmt.Sprintf("%s #%d failed: %s (attempt %d)", s.name, number, s.cause, s.attempt-1)
+	text := strings.TrimSpace(s.name+" "+who) + fmt.Sprintf(" failed: %s (attempt %d)", s.cause, s.attempt-1)
+	if s.waitsForLLM() {
+		text = fmt.Sprintf("waiting for the language model: %s (%s)", strings.TrimPrefix(s.cause, askingLLM), who)
+	}
 	if wait := s.next.Sub(now).Round(time.Second); !s.next.IsZero() && wait > 0 {
 		return text + ", next try in " + span(wait)
 	}
 	return text + ", trying again"
+}
+
+// troubles tells what the steps of all experiments wait for. What keeps several
+// of them waiting is told once, with the try that comes first.
+func troubles(all []experiment.Ongoing, found [][]step, now time.Time) []string {
+	type group struct {
+		step
+		who []string
+	}
+	var groups []group
+	for i, o := range all {
+		for _, s := range found[i] {
+			if !s.failing() {
+				continue
+			}
+			who := ""
+			if o.Experiment != campaignItself {
+				who = fmt.Sprintf("#%d", o.Experiment)
+			}
+			same := func(g group) bool { return g.name == s.name && g.cause == s.cause }
+			at := slices.IndexFunc(groups, same)
+			if at < 0 {
+				groups = append(groups, group{s, []string{who}})
+				continue
+			}
+			g := &groups[at]
+			if g.who = append(g.who, who); s.next.Before(g.next) {
+				g.step = s
+			}
+		}
+	}
+	out := make([]string, len(groups))
+	for i, g := range groups {
+		out[i] = g.trouble(strings.Join(slices.Compact(g.who), " "), now)
+	}
+	return out
 }

@@ -23,7 +23,7 @@ func TestStepsOfARunningTraining(t *testing.T) {
 		Attempt: 1, HeartbeatDetails: details, LastStartedTime: timestamppb.New(madeAt),
 	}})
 	require.Equal(t, []step{{name: "train", since: madeAt, attempt: 1, progress: &activities.Progress{Step: 12, BudgetSeconds: 60}}}, got)
-	require.Empty(t, got[0].trouble(3, madeAt))
+	require.Empty(t, got[0].trouble("#3", madeAt))
 }
 
 func TestStepsThatNobodyHasTaken(t *testing.T) {
@@ -51,11 +51,11 @@ func TestTroubleOfAStep(t *testing.T) {
 		},
 	}
 	s := steps([]*workflowpb.PendingActivityInfo{failed})[0]
-	require.Equal(t, "apply #3 failed: building the candidate: no space left on device (attempt 1), next try in 30s", s.trouble(3, madeAt))
+	require.Equal(t, "apply #3 failed: building the candidate: no space left on device (attempt 1), next try in 30s", s.trouble("#3", madeAt))
 
 	failed.NextAttemptScheduleTime = nil
 	s = steps([]*workflowpb.PendingActivityInfo{failed})[0]
-	require.Empty(t, s.trouble(3, madeAt), "a second attempt that runs is no trouble")
+	require.Empty(t, s.trouble("#3", madeAt), "a second attempt that runs is no trouble")
 	s.attempt = 4
-	require.Contains(t, s.trouble(3, madeAt), "(attempt 3), trying again")
+	require.Contains(t, s.trouble("#3", madeAt), "(attempt 3), trying again")
 }

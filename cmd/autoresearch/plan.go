@@ -28,21 +28,23 @@ const (
 )
 
 // plan decides what to do. given holds the settings of the command line, and
-// limitsGiven tells which of its limits were on it. The settings that come
-// back are those to start the workflow with.
-func plan(given experiment.Settings, limitsGiven given, k known) (action, experiment.Settings, error) {
+// g tells which of those that may change were on it. The settings that come
+// back are those to start the workflow with; a new campaign's have no defaults
+// yet (see [app.complete]).
+func plan(given experiment.Settings, g given, k known) (action, experiment.Settings, error) {
 	if k.recorded == nil {
 		if k.workflow != nil && k.workflow.open {
 			return attach, given, nil
 		}
-		return begin, given.WithDefaults(), nil
+		return begin, given, nil
 	}
 	if why := k.recorded.Conflict(given); why != "" {
 		return 0, given, conflict("results of different settings cannot be compared: choose another --tag, or leave the flag out",
 			"campaign %s exists with other settings: %s", k.recorded.Tag, why)
 	}
 	settings := *k.recorded
-	settings.Limits = limitsGiven.merge(settings.Limits, given.Limits)
+	settings.Limits = g.merge(settings.Limits, given.Limits)
+	settings.Approval = g.approval(settings.Approval, given.Approval)
 	switch {
 	case k.workflow != nil && k.workflow.open:
 		return attach, settings, nil
@@ -50,16 +52,20 @@ func plan(given experiment.Settings, limitsGiven given, k known) (action, experi
 		return goOn, settings, nil // Temporal has lost it
 	case k.workflow != nil && k.workflow.state != "completed":
 		return goOn, settings, nil // it failed, or somebody terminated it
-	case limitsGiven.extend(*k.recorded, settings.Limits, k.tally):
+	case g.extend(*k.recorded, settings.Limits, k.tally):
 		return goOn, settings, nil
 	}
 	return finished, settings, nil
 }
 
-// given tells which limits were on the command line.
-type given struct{ experiments, wallTime, plateau bool }
+// given tells which of the settings that may change were on the command line.
+type given struct {
+	experiments, wallTime, plateau, parallel bool
+	approve, within                          bool
+}
 
-func (g given) any() bool { return g.experiments || g.wallTime || g.plateau }
+// any is about the limits alone.
+func (g given) any() bool { return g.experiments || g.wallTime || g.plateau || g.parallel }
 
 // merge is old with what was given of l.
 func (g given) merge(old, l experiment.Limits) experiment.Limits {
@@ -71,6 +77,20 @@ func (g given) merge(old, l experiment.Limits) experiment.Limits {
 	}
 	if g.plateau {
 		old.Plateau = l.Plateau
+	}
+	if g.parallel {
+		old.Parallel = l.Parallel
+	}
+	return old
+}
+
+// approval is old with what was given of a.
+func (g given) approval(old, a experiment.Approval) experiment.Approval {
+	if g.approve {
+		old.Approve = a.Approve
+	}
+	if g.within {
+		old.ApproveWithin = a.ApproveWithin
 	}
 	return old
 }
@@ -86,6 +106,9 @@ func (g given) change(l experiment.Limits) workflows.SetBudget {
 	}
 	if g.plateau {
 		b.Plateau = &l.Plateau
+	}
+	if g.parallel {
+		b.Parallel = &l.Parallel
 	}
 	return b
 }

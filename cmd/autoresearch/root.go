@@ -23,7 +23,8 @@ type app struct {
 	screen   region
 	progress progressLine
 	ledger   *ledger.Ledger
-	began    bool // the command line was understood
+	model    string // the language model and its server, once it has answered
+	began    bool   // the command line was understood
 }
 
 const rootHelp = `autoresearch improves a program while you sleep: it proposes a change, trains

@@ -84,8 +84,20 @@ func (a *app) noExperiment(ctx context.Context, tag string, n int) error {
 	if len(results) == 0 {
 		return notFound("it appears when the baseline is measured", "campaign %s has no decided experiment yet", tag)
 	}
-	return notFound(fmt.Sprintf("experiments 0 to %d are decided", results[len(results)-1].Experiment),
-		"campaign %s has no decided experiment %d", tag, n)
+	return notFound(decided(results), "campaign %s has no decided experiment %d", tag, n)
+}
+
+// decided names the experiments that there are. Those that begin side by side
+// end in any order, so there may be gaps.
+func decided(results []experiment.Result) string {
+	last := 0
+	for _, r := range results {
+		last = max(last, r.Experiment)
+	}
+	if last+1 == len(results) {
+		return fmt.Sprintf("experiments 0 to %d are decided", last)
+	}
+	return fmt.Sprintf("%s up to #%d are decided; the others go on: autoresearch status", plural(len(results), "experiment"), last)
 }
 
 // metrics reads the curve of the experiment's first run.

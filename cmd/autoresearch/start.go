@@ -14,13 +14,17 @@ worker', here or on other machines, does the work. 'autoresearch up' does both.`
 func newStart(a *app) *cobra.Command {
 	var s experiment.Settings
 	c := &cobra.Command{
-		Use: "start", Short: "start a campaign whose work is done by workers elsewhere", Long: startHelp, Args: cobra.NoArgs,
+		Use: "start", Short: "start a campaign whose work is done by workers elsewhere", Long: startHelp, Args: settingsArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			if _, err := checkSettings(s, cmd.Flags()); err != nil {
 				return err
 			}
 			if err := a.checkConflict(ctx, s); err != nil {
+				return err
+			}
+			g := givenIn(cmd.Flags())
+			if err := a.checkEarly(ctx, s, g); err != nil {
 				return err
 			}
 			c, err := a.connect(ctx)
@@ -32,10 +36,15 @@ func newStart(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			g := limitsGiven(cmd.Flags())
 			what, settings, err := plan(settings, g, k)
 			if err != nil {
 				return err
+			}
+			if what == begin {
+				settings = a.complete(settings)
+				if err := a.checkNew(ctx, settings, g); err != nil {
+					return err
+				}
 			}
 			if err := a.carryOut(ctx, c, what, settings, k, g); err != nil {
 				return err

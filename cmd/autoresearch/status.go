@@ -41,8 +41,8 @@ func (a *app) printStatus(st experiment.Status) {
 	if !st.StartedAt.IsZero() {
 		a.line(fmt.Sprintf("started   %s (%s ago)", st.StartedAt.Local().Format("2006-01-02 15:04"), span(a.now().Sub(st.StartedAt).Truncate(time.Second))))
 	}
-	for _, c := range st.Running {
-		a.line(fmt.Sprintf("running   #%d since %s (workflow %s)", c.Experiment, span(a.now().Sub(c.StartedAt).Truncate(time.Second)), c.WorkflowID))
+	for _, o := range st.Running {
+		a.line(fmt.Sprintf("running   #%d %s since %s", o.Experiment, o.Stage, span(a.now().Sub(o.StartedAt).Truncate(time.Second))))
 	}
 	if st.Hints > 0 {
 		a.line("hints     " + plural(st.Hints, "hint") + " not yet read by a proposer")

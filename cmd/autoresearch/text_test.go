@@ -83,11 +83,11 @@ func TestRegionKeepsItsLinesBelow(t *testing.T) {
 func TestTroubleNamesCauseAndNextTry(t *testing.T) {
 	now := madeAt
 	s := step{name: "train", attempt: 4, cause: "no space left on device", next: now.Add(30 * time.Second)}
-	require.Equal(t, "train #3 failed: no space left on device (attempt 3), next try in 30s", s.trouble(3, now))
+	require.Equal(t, "train #3 failed: no space left on device (attempt 3), next try in 30s", s.trouble("#3", now))
 	s.next = time.Time{}
-	require.Equal(t, "train #3 failed: no space left on device (attempt 3), trying again", s.trouble(3, now))
+	require.Equal(t, "train #3 failed: no space left on device (attempt 3), trying again", s.trouble("#3", now))
 	s.cause = ""
-	require.Empty(t, s.trouble(3, now))
+	require.Empty(t, s.trouble("#3", now))
 }
 
 func TestStatusOfTheLedger(t *testing.T) {

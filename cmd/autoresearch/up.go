@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,9 +26,8 @@ that is complete goes on with a larger limit, such as a larger --experiments.`
 type up struct {
 	*app
 	settings experiment.Settings // of the command line
-	given    given               // its limits
-	cores    int
-	leave    bool // --exit
+	given    given               // those of them that may change
+	leave    bool                // --exit
 
 	top     string // of the checkout
 	dirty   error  // its uncommitted changes, which matter to a new campaign only
@@ -37,9 +38,9 @@ type up struct {
 func newUp(a *app) *cobra.Command {
 	u := &up{app: a}
 	c := &cobra.Command{
-		Use: "up", Short: "start or resume a campaign, and watch it", Long: upHelp, Args: cobra.NoArgs,
+		Use: "up", Short: "start or resume a campaign, and watch it", Long: upHelp, Args: settingsArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			u.given = limitsGiven(cmd.Flags())
+			u.given = givenIn(cmd.Flags())
 			if err := u.check(cmd); err != nil {
 				return err
 			}
@@ -47,17 +48,12 @@ func newUp(a *app) *cobra.Command {
 		},
 	}
 	settingsFlags(c.Flags(), &u.settings)
-	coresFlag(c, &u.cores)
 	c.Flags().BoolVar(&u.leave, "exit", false, "leave when the campaign is complete: status 0, or 1 if it failed")
 	return c
 }
 
-func coresFlag(c *cobra.Command, cores *int) {
-	c.Flags().IntVar(cores, "cores", runtime.NumCPU(), "CPU `CORES` of the training slot")
-}
-
 // checkCores: charged time is CPU time divided by the cores, so more than there
-// are would stretch every budget.
+// are would stretch every run.
 func checkCores(cores int) error {
 	if cores < 1 || cores > runtime.NumCPU() {
 		return usage("leave it out for all cores of this machine", "cores is %d: a training run takes 1 to %d here", cores, runtime.NumCPU())
@@ -67,8 +63,10 @@ func checkCores(cores int) error {
 
 // check refuses bad input before anything is built, started or written.
 func (u *up) check(cmd *cobra.Command) error {
-	if err := checkCores(u.cores); err != nil {
-		return err
+	if u.settings.Cores > 0 { // 0 is left out, or refused with the other settings
+		if err := checkCores(u.settings.Cores); err != nil {
+			return err
+		}
 	}
 	t, err := checkSettings(u.settings, cmd.Flags())
 	if err != nil {
@@ -87,7 +85,32 @@ func (u *up) check(cmd *cobra.Command) error {
 	if err := u.checkHome(); err != nil {
 		return err
 	}
-	return u.checkConflict(cmd.Context(), u.settings)
+	if err := u.checkConflict(cmd.Context(), u.settings); err != nil {
+		return err
+	}
+	return u.checkEarly(cmd.Context(), u.settings, u.given)
+}
+
+// checkEarly looks at what only a new campaign needs, where the ledger alone
+// tells that it is one. Otherwise this waits until the campaign is found.
+func (a *app) checkEarly(ctx context.Context, s experiment.Settings, g given) error {
+	all, err := a.recorded(ctx)
+	if err != nil {
+		return err
+	}
+	named := func(c experiment.Campaign) bool { return s.Tag == "" || c.Tag() == s.Tag }
+	if slices.ContainsFunc(all, named) {
+		return nil
+	}
+	return a.checkNew(ctx, a.complete(s), g)
+}
+
+// checkNew refuses what a new campaign could not do anything with.
+func (a *app) checkNew(ctx context.Context, s experiment.Settings, g given) error {
+	if g.within && !s.Approval.On() {
+		return usage("for example: --approve --approve-within 30m", "--approve-within says how long a candidate waits, but nobody is asked: --approve is missing")
+	}
+	return a.checkModel(ctx, s, false)
 }
 
 // mayResume says whether the ledger has a campaign that could be meant.
@@ -147,19 +170,45 @@ func (u *up) campaignAndView(ctx context.Context) (tag string, err error) {
 	if err != nil {
 		return tag, err
 	}
-	if u.dirty != nil && what == begin {
-		return tag, u.dirty
-	}
-	if u.dirty != nil {
-		u.note("note      %v; the campaign goes on from the commit that it started with", u.dirty)
-	}
-	if err := u.session.work(u.top, u.cores, workers.Research, workers.Train); err != nil {
+	if settings, err = u.ready(ctx, c, what, settings); err != nil {
 		return tag, err
+	}
+	slots, cores := settings.Slots(), cmp.Or(settings.Cores, u.settings.Cores, runtime.NumCPU())
+	if err := u.session.work(u.top, slots, cores, workers.Research, workers.Train); err != nil {
+		return tag, err
+	}
+	if what != finished {
+		u.noteSlots(slots, cores)
 	}
 	if err := u.carryOut(ctx, c, what, settings, k, u.given); err != nil {
 		return tag, err
 	}
 	return tag, u.watch(ctx, c, tag, what, k)
+}
+
+// ready is the last look before the work begins. The settings that come back
+// are whole: those of a new campaign with its defaults, and those of one that
+// runs with the slots that it has by now.
+func (u *up) ready(ctx context.Context, c *cluster.Cluster, what action, s experiment.Settings) (experiment.Settings, error) {
+	switch {
+	case what == begin && u.dirty != nil:
+		return s, u.dirty
+	case what == begin:
+		s = u.complete(s)
+		s.Cores = cmp.Or(s.Cores, coresOf(s.Slots()))
+		return s, u.checkNew(ctx, s, u.given)
+	case what == finished:
+		return s, nil
+	}
+	if u.dirty != nil {
+		u.note("note      %v; the campaign goes on from the commit that it started with", u.dirty)
+	}
+	if what == attach && !u.given.parallel {
+		if n, err := parallelOf(ctx, c, s.Tag); err == nil {
+			s.Parallel = n
+		}
+	}
+	return s, u.checkModel(ctx, s, true)
 }
 
 // watch follows the campaign, and stays when it is complete unless told to

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -14,49 +13,126 @@ import (
 type view struct {
 	tag     string
 	status  *experiment.Status // nil until the workflow has answered
-	running *running           // nil between experiments
+	ongoing []ongoing          // what is not decided, by number
 	waiting string             // shown while there is no status
 	trouble []string           // what our machinery is waiting for
 	now     time.Time
 }
 
-// running is the experiment at work.
-type running struct {
-	number   int
-	step     string // propose, apply, train, evaluate, decide
-	title    string
-	since    time.Time // when the step began
-	queued   bool      // no worker has taken it yet
-	progress *activities.Progress
+// lines draws the view, none wider than width columns, and so many that they
+// fit into a terminal of height lines; 0 is any.
+func (v view) lines(width, height int, s style) []string {
+	width = max(width, 10) - 1 // the last column wraps on some terminals
+	p := page{width: width, s: s}
+	if v.status == nil {
+		p.add(faint, v.tag+"  "+v.waiting)
+	} else {
+		p.add(loud, v.headline())
+		p.add(good, v.bestLine())
+	}
+	below := v.below(width, s)
+	if height <= 0 {
+		height = 1 << 20
+	}
+	below = below[:min(len(below), max(1, (height-1-len(p.lines))/2))]
+	work := v.work(width, s)
+	if room := max(1, height-1-len(p.lines)-len(below)); len(work) > room {
+		hidden := len(work) - (room - 1)
+		work = append(work[:room-1:room-1], s.clip(fmt.Sprintf("and %d more at work", hidden), width))
+	}
+	all := append(append(p.lines, work...), below...)
+	return all[:min(len(all), max(1, height-1))]
 }
 
-// lines draws the view, none wider than width columns.
-func (v view) lines(width int, s style) []string {
-	width = max(width, 10) - 1 // the last column wraps on some terminals
-	var out []string
-	add := func(color, text string) {
-		if text != "" {
-			out = append(out, s.paint(color, s.clip(s.printable(text), width)))
-		}
+// page collects lines that are safe for a terminal and not too wide.
+type page struct {
+	width int
+	s     style
+	lines []string
+}
+
+func (p *page) add(color, text string) {
+	if text != "" {
+		p.lines = append(p.lines, p.s.paint(color, p.s.clip(p.s.printable(text), p.width)))
 	}
-	if v.status == nil {
-		add(faint, v.tag+"  "+v.waiting)
-	} else {
-		add(loud, v.headline())
-		add(good, v.bestLine())
+}
+
+// work is what has a slot, and the steps of what is prepared when nothing has:
+// one line each, or two for one alone.
+func (v view) work(width int, s style) []string {
+	p := page{width: width, s: s}
+	shown := v.of(experiment.Training)
+	if len(shown) == 0 {
+		shown = v.of(experiment.Proposing)
 	}
-	if v.running != nil {
-		add("", v.running.line(width, s, v.now))
-		if v.running.title != "" {
-			add(faint, "   "+v.running.title)
+	if len(shown) == 1 {
+		p.add("", shown[0].line(width, s, v.now))
+		if title := shown[0].Title; title != "" {
+			p.add(faint, "   "+title)
 		}
+		return p.lines
+	}
+	heads := 0
+	for _, o := range shown {
+		heads = max(heads, columns(o.head()))
+	}
+	for _, o := range shown {
+		p.add("", o.row(width, heads, s, v.now))
+	}
+	return p.lines
+}
+
+// below is what waits: prepared candidates, people, our machinery.
+func (v view) below(width int, s style) []string {
+	p := page{width: width, s: s}
+	p.add(faint, v.prepared())
+	for _, o := range v.of(experiment.Awaiting) {
+		p.add(mild, askLine(o.Ongoing, v.approval(), v.tag))
 	}
 	for _, t := range v.trouble {
 		for _, line := range wrap(s.printable(t), width, 3) {
-			add(mild, line)
+			p.add(mild, line)
+		}
+	}
+	return p.lines
+}
+
+// of picks what is in a stage.
+func (v view) of(stage experiment.Stage) []ongoing {
+	var out []ongoing
+	for _, o := range v.ongoing {
+		if o.Stage == stage {
+			out = append(out, o)
 		}
 	}
 	return out
+}
+
+// prepared is "ready: #12 #13; proposing: #14". What is being proposed while
+// nothing trains has lines of its own.
+func (v view) prepared() string {
+	var parts []string
+	for _, stage := range []experiment.Stage{experiment.Ready, experiment.Proposing} {
+		if stage == experiment.Proposing && len(v.of(experiment.Training)) == 0 {
+			continue
+		}
+		if all := v.of(stage); len(all) > 0 {
+			parts = append(parts, string(stage)+":"+numbers(all))
+		}
+	}
+	return strings.Join(parts, "; ")
+}
+
+// numbers is " #12 #13".
+func numbers(all []ongoing) string {
+	text, last := "", campaignItself
+	for _, o := range all {
+		if o.Experiment != last {
+			text += fmt.Sprintf(" #%d", o.Experiment)
+		}
+		last = o.Experiment
+	}
+	return text
 }
 
 // headline says where the campaign stands.
@@ -74,8 +150,17 @@ func (v view) headline() string {
 	if !st.StartedAt.IsZero() {
 		parts = append(parts, elapsed(v.now.Sub(st.StartedAt), st.Limits))
 	}
+	if share := st.Slots.BusyShare; share != nil {
+		parts = append(parts, "slots busy "+percent(*share))
+	}
+	if st.Spent.CostUSD > 0 {
+		parts = append(parts, dollars(st.Spent.CostUSD))
+	}
 	if st.Hints > 0 {
 		parts = append(parts, plural(st.Hints, "hint")+" waiting")
+	}
+	if st.Ideas > 0 {
+		parts = append(parts, plural(st.Ideas, "idea")+" waiting")
 	}
 	return strings.Join(parts, "  ")
 }
@@ -109,56 +194,10 @@ func (v view) bestLine() string {
 	return line
 }
 
-// line is the running step, with a bar where there is room for one.
-func (r running) line(width int, s style, now time.Time) string {
-	head := fmt.Sprintf("#%d %s", r.number, r.step)
-	if wait := now.Sub(r.since); r.queued && wait > 2*time.Second {
-		return head + "  waiting for a free worker, " + span(wait.Truncate(time.Second))
+// approval is the campaign's, as far as it is known.
+func (v view) approval() experiment.Approval {
+	if v.status == nil {
+		return experiment.Approval{}
 	}
-	p := r.progress
-	if r.step != "train" || p == nil || p.BudgetSeconds <= 0 {
-		if r.since.IsZero() {
-			return head
-		}
-		return head + "  " + span(now.Sub(r.since).Truncate(time.Second))
-	}
-	done := min(max(p.ChargedSeconds/p.BudgetSeconds, 0), 1)
-	tail := figures(*p, done)
-	for len(tail) > 2 && columns(head)+2+leastBar+columns(strings.Join(tail, "  ")) > width {
-		tail = tail[:len(tail)-1] // what says least
-	}
-	text := strings.Join(tail, "  ")
-	room := min(width-columns(head)-columns(text)-3, 30)
-	if room < leastBar {
-		return head + "  " + text
-	}
-	return head + "  " + bar(done, room, s) + " " + text
-}
-
-// leastBar is the shortest bar that shows something.
-const leastBar = 10
-
-// figures are the numbers beside the bar, the most important first.
-func figures(p activities.Progress, done float64) []string {
-	out := []string{fmt.Sprintf("%3.0f%%", 100*done), seconds(p.ChargedSeconds) + " of " + seconds(p.BudgetSeconds)}
-	if p.Step > 0 {
-		out = append(out, fmt.Sprintf("step %d", p.Step), fmt.Sprintf("loss %.4f", p.Loss))
-	}
-	if p.Resumed > 0 {
-		out = append(out, fmt.Sprintf("resumed from step %d", p.Resumed))
-	}
-	if p.TokensPerSec > 0 {
-		out = append(out, count(p.TokensPerSec)+" tokens/s")
-	}
-	return out
-}
-
-// bar is a progress bar of n columns.
-func bar(done float64, n int, s style) string {
-	full, empty := "#", "."
-	if s.utf8 {
-		full, empty = "█", "░"
-	}
-	k := int(done*float64(n) + 0.5)
-	return strings.Repeat(full, k) + strings.Repeat(empty, n-k)
+	return v.status.Approval
 }

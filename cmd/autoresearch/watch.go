@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,21 +20,22 @@ type watcher struct {
 	a    *app
 	c    *cluster.Cluster
 	tag  string
-	next int  // first experiment that has not been written
-	live bool // there is a terminal to draw on
+	skip int          // results that are not written again
+	seen map[int]bool // experiments whose results need not be written any more
+	live bool         // there is a terminal to draw on
 	view view
 
-	announced int    // plain output: the experiment whose training was announced
-	told      string // the trouble that was written last
+	announced map[string]bool // plain output: what was said and need not be said again
+	told      map[string]bool // the troubles that there were in the last round
 }
 
 // newWatcher starts after the experiments that are decided already, but for the
 // last few, which show where the campaign was.
 func newWatcher(a *app, c *cluster.Cluster, tag string, decided int) *watcher {
 	const repeat = 5
-	w := &watcher{a: a, c: c, tag: tag, next: max(0, decided-repeat), live: a.moves(), announced: -1}
+	w := &watcher{a: a, c: c, tag: tag, skip: max(0, decided-repeat), live: a.moves(), seen: map[int]bool{}, announced: map[string]bool{}, told: map[string]bool{}}
 	if a.json {
-		w.next = decided // a stream of records has each one once
+		w.skip = decided // a stream of records has each one once
 	}
 	w.view = view{tag: tag, waiting: "waiting for the campaign to answer"}
 	if w.live {
@@ -86,20 +86,20 @@ func (w *watcher) execution(ctx context.Context) (execution, error) {
 	defer cancel()
 	e, err := describe(short, w.c, w.tag)
 	if err != nil {
-		w.view.running = nil
+		w.view.ongoing = nil
 		w.view.trouble = []string{"temporal does not answer at " + w.c.Address + ", waiting"}
 	}
 	return e, err
 }
 
-// events writes the experiments that were decided since the last round.
+// events writes the experiments that were decided since the last round, in the
+// order of their decisions.
 func (w *watcher) events(ctx context.Context) error {
 	results, err := w.a.ledgerOf().Results(ctx, w.tag)
 	if err != nil {
 		return err
 	}
-	for _, r := range results[min(w.next, len(results)):] {
-		w.next = r.Experiment + 1
+	for _, r := range w.unseen(results) {
 		if w.a.json {
 			if err := w.a.object(r); err != nil {
 				return err
@@ -111,61 +111,42 @@ func (w *watcher) events(ctx context.Context) error {
 	return nil
 }
 
+// unseen picks the results that were not written yet.
+func (w *watcher) unseen(results []experiment.Result) []experiment.Result {
+	for ; w.skip > 0 && len(results) > 0; w.skip-- {
+		w.seen[results[0].Experiment] = true
+		results = results[1:]
+	}
+	var fresh []experiment.Result
+	for _, r := range results {
+		if !w.seen[r.Experiment] {
+			w.seen[r.Experiment] = true
+			fresh = append(fresh, r)
+		}
+	}
+	return fresh
+}
+
 // refresh asks what is going on.
 func (w *watcher) refresh(ctx context.Context) {
-	w.view.trouble = nil
 	st, err := query(ctx, w.c, w.tag)
+	w.view.trouble = nil
 	if err == nil {
 		w.view.status = &st
-	}
-	if st.Trouble != "" {
-		w.view.trouble = append(w.view.trouble, st.Trouble)
-	}
-	if st.Phase == experiment.Paused {
-		w.view.trouble = append(w.view.trouble, "paused; to go on: autoresearch resume --tag "+w.tag)
-	}
-	w.view.running = nil
-	for _, child := range w.pending(ctx, experiment.ResearchID(w.tag), w.next) {
-		if n, err := strconv.Atoi(child[strings.LastIndexByte(child, '-')+1:]); err == nil {
-			w.pending(ctx, child, n)
+		if st.Trouble != "" {
+			w.view.trouble = append(w.view.trouble, st.Trouble)
+		}
+		if st.Phase == experiment.Paused {
+			w.view.trouble = append(w.view.trouble, "paused; to go on: autoresearch resume --tag "+w.tag)
 		}
 	}
-}
-
-// pending adds what the activities of a workflow are doing, and returns the
-// workflow's children. Temporal tells that even when no worker answers.
-func (w *watcher) pending(ctx context.Context, workflowID string, number int) (children []string) {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	d, err := w.c.Client.DescribeWorkflowExecution(ctx, workflowID, "")
-	if err != nil {
-		return nil // between two experiments, or the engine is away
+	var answered *experiment.Status
+	if err == nil {
+		answered = &st
 	}
-	for _, s := range steps(d.GetPendingActivities()) {
-		w.view.running = &running{number: number, step: s.name, since: s.since, queued: s.queued, progress: s.progress, title: w.title(ctx, number)}
-		if t := s.trouble(number, w.a.now()); t != "" {
-			w.view.trouble = append(w.view.trouble, t)
-		}
-	}
-	for _, c := range d.GetPendingChildren() {
-		children = append(children, c.GetWorkflowId())
-	}
-	return children
-}
-
-// title reads the running proposal's title; repairs may have changed it.
-func (w *watcher) title(ctx context.Context, number int) string {
-	for round := 2; round >= 0; round-- {
-		var p struct {
-			experiment.Proposal
-			Wrapped experiment.Proposal `json:"proposal"`
-		}
-		ok, err := w.a.readJSON(ctx, experiment.Key(w.tag, number, fmt.Sprintf("proposal-%d.json", round)), &p)
-		if err == nil && ok {
-			return p.Title + p.Wrapped.Title
-		}
-	}
-	return ""
+	l := inspect(ctx, w.c, w.tag, answered, w.a.now())
+	w.view.ongoing = l.ongoing
+	w.view.trouble = append(w.view.trouble, l.trouble...)
 }
 
 // show draws the view, or writes what is new in it.
@@ -173,37 +154,50 @@ func (w *watcher) show() {
 	w.view.now = w.a.now()
 	if w.live {
 		width, _ := w.a.size(w.a.stderr)
-		w.a.screen.draw(w.view.lines(width, w.a.styleOf(w.a.stderr)))
-		return
-	}
-	if w.a.json {
+		w.a.screen.draw(w.a.hideAll(w.view.lines(width, w.a.height(w.a.stderr), w.a.styleOf(w.a.stderr))))
 		return
 	}
 	s := w.a.styleOf(w.a.stderr)
-	if r := w.view.running; r != nil && r.step == "train" && !r.queued && r.number > w.announced {
-		w.announced = r.number
-		w.a.note("#%d training: %s", r.number, s.printable(cmpOr(r.title, "the target as it stands")))
+	for _, o := range w.view.ongoing {
+		if o.Stage == experiment.Awaiting && w.first(fmt.Sprintf("approve %d/%d", o.Experiment, o.Revision)) {
+			w.a.note("%s", s.printable(askLine(o.Ongoing, w.view.approval(), w.tag)))
+		}
+		if o.step == "train" && !o.queued && !w.a.json && w.first(fmt.Sprintf("train %d", o.Experiment)) {
+			w.a.note("#%d training: %s", o.Experiment, s.printable(cmpOr(o.Title, "the target as it stands")))
+		}
 	}
-	if t := strings.Join(w.view.trouble, "; "); w.newTrouble(t) {
-		w.a.note("%s", s.printable(t))
+	if !w.a.json {
+		w.tell(s)
 	}
+}
+
+// first tells whether something is to be said now, and remembers that it was.
+func (w *watcher) first(what string) bool {
+	if w.announced[what] {
+		return false
+	}
+	w.announced[what] = true
+	return true
 }
 
 // attempts are what changes with every attempt at the same thing.
 var attempts = regexp.MustCompile(`\d+`)
 
-// newTrouble tells whether t says more than another countdown.
-func (w *watcher) newTrouble(t string) bool {
-	base, _, _ := strings.Cut(t, ", next try in")
-	base = attempts.ReplaceAllString(strings.TrimSuffix(base, ", trying again"), "")
-	if base == w.told {
-		return false
+// tell writes the troubles that are new, and that there are none any more.
+func (w *watcher) tell(s style) {
+	now := map[string]bool{}
+	for _, t := range w.view.trouble {
+		base, _, _ := strings.Cut(t, ", next try in")
+		base = attempts.ReplaceAllString(strings.TrimSuffix(base, ", trying again"), "")
+		if !w.told[base] && !now[base] {
+			w.a.note("%s", s.printable(t))
+		}
+		now[base] = true
 	}
-	if base == "" {
+	if len(w.told) > 0 && len(now) == 0 {
 		w.a.note("it goes on")
 	}
-	w.told = base
-	return base != ""
+	w.told = now
 }
 
 func cmpOr(a, b string) string {

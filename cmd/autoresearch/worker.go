@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,27 +12,43 @@ import (
 
 const workerHelp = `Worker does the work of campaigns until Ctrl-C. --research serves the loop itself
 (proposals, commits, decisions) and needs the repository and the home; there is
-one per home. --train serves one training slot, on any machine that reaches
-Temporal and the artifacts. Without either it does both.`
+one per home. --train serves training slots, on any machine that reaches
+Temporal and the artifacts. Without either it does both.
+
+Every slot trains one candidate at a time. How many train at once a campaign
+says (up --parallel); slots beyond that stay idle.`
 
 // newWorker makes "worker".
 func newWorker(a *app) *cobra.Command {
 	var research, train bool
-	var cores int
+	var cores, slots int
 	c := &cobra.Command{
 		Use: "worker", Short: "work for campaigns that were started elsewhere", Long: workerHelp, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			roles := rolesOf(research, train)
+			switch {
+			case slots < 1 || slots > maxSlots:
+				return usage("leave it out for one slot", "slots is %d: a worker serves 1 to %d training slots", slots, maxSlots)
+			case cmd.Flags().Changed("slots") && !slices.Contains(roles, workers.Train):
+				return usage("slots belong to --train", "a worker for --research alone has no training slots")
+			case !cmd.Flags().Changed("cores"):
+				cores = coresOf(slots)
+			}
 			if err := checkCores(cores); err != nil {
 				return err
 			}
-			return a.worker(cmd.Context(), cores, rolesOf(research, train))
+			return a.worker(cmd.Context(), slots, cores, roles)
 		},
 	}
 	c.Flags().BoolVar(&research, "research", false, "serve the loop: proposals, commits, decisions")
-	c.Flags().BoolVar(&train, "train", false, "serve one training slot")
-	coresFlag(c, &cores)
+	c.Flags().BoolVar(&train, "train", false, "serve training slots")
+	c.Flags().IntVar(&slots, "slots", 1, "training runs side by side: `N` slots")
+	c.Flags().IntVar(&cores, "cores", 0, "CPU `CORES` of a training run, for campaigns that do not say\n(default: those of the machine, divided by --slots)")
 	return c
 }
+
+// maxSlots is what a campaign can fill.
+const maxSlots = 64
 
 // rolesOf is what the flags mean.
 func rolesOf(research, train bool) []workers.Role {
@@ -45,7 +62,7 @@ func rolesOf(research, train bool) []workers.Role {
 }
 
 // worker runs until ctx ends. The engine stays: others may be using it.
-func (a *app) worker(ctx context.Context, cores int, roles []workers.Role) error {
+func (a *app) worker(ctx context.Context, slots, cores int, roles []workers.Role) error {
 	top, err := a.checkWorker(ctx, roles)
 	if err != nil {
 		return err
@@ -54,9 +71,9 @@ func (a *app) worker(ctx context.Context, cores int, roles []workers.Role) error
 	if err != nil {
 		return err
 	}
-	err = s.work(top, cores, roles...)
+	err = s.work(top, slots, cores, roles...)
 	if err == nil {
-		a.note("working   as %s; Ctrl-C stops, a training run keeps its checkpoint", roleNames(roles))
+		a.note("working   as %s; Ctrl-C stops, a training run keeps its checkpoint", roleNames(roles, slots))
 		err = s.during(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil })
 	}
 	if c := s.cluster; c.Embedded && err == nil {
@@ -91,10 +108,13 @@ func (a *app) checkWorker(ctx context.Context, roles []workers.Role) (top string
 	return top, a.checkHome()
 }
 
-func roleNames(roles []workers.Role) string {
+func roleNames(roles []workers.Role, slots int) string {
 	names := make([]string, len(roles))
 	for i, r := range roles {
 		names[i] = string(r)
+		if r == workers.Train && slots > 1 {
+			names[i] += " with " + plural(slots, "slot")
+		}
 	}
 	return strings.Join(names, " and ")
 }
