@@ -103,8 +103,10 @@ const (
 const maxBudget = Duration(1000 * time.Hour)
 
 const (
-	maxCores    = 1024
-	maxParallel = 64 // a campaign keeps its running experiments in its state, which travels
+	maxCores = 1024
+	// MaxParallel bounds Limits.Parallel: a campaign keeps its running
+	// experiments in its state, which travels.
+	MaxParallel = 64
 )
 
 // settingsFields lists every JSON name that Settings accepts.
@@ -205,8 +207,8 @@ func (l Limits) Validate() error {
 		return fmt.Errorf("wall_time is %v: a duration, or 0 for no limit", l.WallTime)
 	case l.Plateau < 0:
 		return fmt.Errorf("plateau is %d: a count of experiments, or 0 for no limit", l.Plateau)
-	case l.Parallel < 0 || l.Parallel > maxParallel:
-		return fmt.Errorf("parallel is %d: 1 to %d training runs side by side", l.Parallel, maxParallel)
+	case l.Parallel < 0 || l.Parallel > MaxParallel:
+		return fmt.Errorf("parallel is %d: 1 to %d training runs side by side", l.Parallel, MaxParallel)
 	}
 	return nil
 }

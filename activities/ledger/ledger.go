@@ -11,10 +11,19 @@
 // So a Decide that is killed at any line and tried again gives the same ledger,
 // and a campaign can be continued from its home alone ([Ledger.State]).
 //
+// # Order
+//
+// Experiments are numbered as they begin, and side by side they end in another
+// order. What counts here is the order of decision, [experiment.Result].Sequence:
+// each decision is made on top of the one before. It has no gap, while numbers
+// may have some: of experiments that still run, and of those that were given up.
+// The files are written one at a time, in that order, so whoever sees one can
+// see all before it (read.go).
+//
 // # Errors
 //
-// A gap, or a result that cannot be read, is [ErrDamaged], with the name of the
-// file. The user's checkout may be gone, or its branch in use: that is no
+// A missing or doubled decision, or one that cannot be read, is [ErrDamaged],
+// with the names of the files. The user's checkout may be gone, or its branch in use: that is no
 // error, and what was left undone is returned as a notice.
 package ledger
 
@@ -25,8 +34,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
@@ -49,9 +56,9 @@ type Ledger struct {
 	Checkout string
 
 	mu sync.Mutex
-	// results holds what was read so far, by campaign, 0 to len-1. Results
-	// never change, so that a decision costs the same at experiment 10 and 10,000.
-	results map[string][]experiment.Result
+	// seen holds what was read so far, by campaign. Results never change, so
+	// that a decision costs the same at experiment 10 and 10,000.
+	seen map[string]*campaign
 }
 
 // Decided returns the recorded decision on experiment n, or nil.
@@ -69,14 +76,25 @@ func (l *Ledger) Decided(ctx context.Context, tag string, n int) (*experiment.Re
 	if err != nil {
 		return nil, fmt.Errorf("reading artifact %s: %w", key, err)
 	}
-	result, err := decode(key, b)
+	result, err := decode(key, n, b)
 	return &result, err
 }
 
-func decode(key string, b []byte) (experiment.Result, error) {
+// decode reads the decision on experiment n. Before experiments ran side by
+// side a decision had no sequence: it was the number.
+func decode(key string, n int, b []byte) (experiment.Result, error) {
 	var result experiment.Result
 	if err := json.Unmarshal(b, &result); err != nil {
 		return result, fmt.Errorf("%w: %s: %w", ErrDamaged, key, err)
+	}
+	if result.Experiment != n {
+		return result, fmt.Errorf("%w: %s is the decision on experiment %d", ErrDamaged, key, result.Experiment)
+	}
+	if result.Sequence < 0 {
+		return result, fmt.Errorf("%w: %s is decision %d", ErrDamaged, key, result.Sequence)
+	}
+	if result.Sequence == 0 {
+		result.Sequence = n
 	}
 	return result, nil
 }
@@ -89,54 +107,30 @@ func (l *Ledger) Record(ctx context.Context, result experiment.Result) (experime
 	if err != nil {
 		return result, fmt.Errorf("encoding %s: %w", key, err)
 	}
-	stored, err := l.Store.PutOnce(ctx, key, append(b, '\n'))
-	if err != nil {
-		return result, fmt.Errorf("recording the decision on experiment %d: %w", result.Experiment, err)
-	}
-	return decode(key, stored)
-}
-
-// Results returns all decisions of a campaign, the baseline first. The slice
-// is the caller's; what it points to is shared and must not be changed.
-func (l *Ledger) Results(ctx context.Context, tag string) ([]experiment.Result, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	known, fresh := l.results[tag], l.results[tag] == nil
-	for {
-		result, err := l.Decided(ctx, tag, len(known))
-		if err != nil {
-			return nil, err
-		}
-		if result == nil {
-			break
-		}
-		known = append(known, *result)
+	stored, err := l.Store.PutOnce(ctx, key, append(b, '\n'))
+	if err == nil {
+		result, err = decode(key, result.Experiment, stored)
 	}
-	if fresh { // later ones follow one another, because this process writes them
-		if err := l.checkGap(ctx, tag, len(known)); err != nil {
-			return nil, err
-		}
+	if c := l.seen[result.Campaign]; err == nil && c != nil {
+		err = c.add(result)
 	}
-	if l.results == nil {
-		l.results = map[string][]experiment.Result{}
+	if err != nil {
+		// It may be stored all the same. The next decision comes after it then,
+		// so nothing that was read before is good enough.
+		delete(l.seen, result.Campaign)
+		return result, fmt.Errorf("recording the decision on experiment %d: %w", result.Experiment, err)
 	}
-	l.results[tag] = known
-	return slices.Clone(known), nil
+	return result, nil
 }
 
-// checkGap looks for results beyond the first missing one.
-func (l *Ledger) checkGap(ctx context.Context, tag string, next int) error {
-	keys, err := l.Store.List(ctx, tag+"/")
-	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		number, isResult := strings.CutSuffix(strings.TrimPrefix(key, tag+"/"), "/"+resultFile)
-		if n, err := strconv.Atoi(number); isResult && err == nil && n > next {
-			return fmt.Errorf("%w: %s is missing, while %s is there", ErrDamaged, experiment.Key(tag, next, resultFile), key)
-		}
-	}
-	return nil
+// Results returns all decisions of a campaign in their order, the baseline
+// first. The slice is the caller's; what it points to is shared and must not be
+// changed. Result i is not the one of experiment i: [Ledger.Decided] finds that.
+func (l *Ledger) Results(ctx context.Context, tag string) ([]experiment.Result, error) {
+	c, err := l.read(ctx, tag)
+	return slices.Clone(c.results), err
 }
 
 // recentResults is how many decisions a State lists.
@@ -144,25 +138,27 @@ const recentResults = 10
 
 // State sums up the results of a campaign: all that is needed to go on.
 type State struct {
-	Next      int                   // number of the first experiment without a result
+	Next      int                   // one above the highest number with a result
+	Decided   int                   // results: the sequence of the next
 	Incumbent *experiment.Incumbent // nil before a baseline
 	Baseline  *experiment.Incumbent // nil before a baseline
 	Noise     experiment.Noise
 	Tally     experiment.Tally
-	Recent    []experiment.Brief // the last ten, newest last
+	Recent    []experiment.Brief // the last ten to be decided, newest last
 	Program   string             // digest of the program.md of the newest experiment
 }
 
 // State reads the ledger of a campaign.
 func (l *Ledger) State(ctx context.Context, tag string) (State, error) {
-	results, err := l.Results(ctx, tag)
+	c, err := l.read(ctx, tag)
+	results := c.results
 	if err != nil || len(results) == 0 {
 		return State{}, err
 	}
 	last := results[len(results)-1]
-	s := State{Next: len(results), Incumbent: incumbent(last), Baseline: incumbent(results[0]), Noise: last.NoiseAfter, Program: last.Program}
-	for _, r := range results[1:] {
-		s.Tally.Add(r.Verdict)
+	s := State{
+		Next: c.top, Decided: len(results), Incumbent: incumbent(last), Baseline: incumbent(results[0]),
+		Noise: last.NoiseAfter, Tally: c.tally, Program: last.Program,
 	}
 	for _, r := range results[max(0, len(results)-recentResults):] {
 		s.Recent = append(s.Recent, r.Brief())

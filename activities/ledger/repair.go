@@ -18,8 +18,8 @@ type Notice string
 // Repair makes everything derived from the results of a campaign again, where
 // it differs: the table, every candidate's ref, the branches.
 func (l *Ledger) Repair(ctx context.Context, tag string) ([]Notice, error) {
-	results, err := l.Results(ctx, tag)
-	if err != nil || len(results) == 0 {
+	c, err := l.read(ctx, tag)
+	if err != nil || len(c.results) == 0 {
 		return nil, err
 	}
 	if l.Repo != nil {
@@ -27,7 +27,7 @@ func (l *Ledger) Repair(ctx context.Context, tag string) ([]Notice, error) {
 		if err != nil {
 			return nil, err
 		}
-		for _, r := range results {
+		for _, r := range c.results {
 			if have[experiment.CandidateRef(tag, r.Experiment)] != r.Commit {
 				if err := l.keepCandidate(ctx, r); err != nil {
 					return nil, err
@@ -35,20 +35,20 @@ func (l *Ledger) Repair(ctx context.Context, tag string) ([]Notice, error) {
 			}
 		}
 	}
-	return l.derive(ctx, tag, results)
+	return l.derive(ctx, tag, c)
 }
 
-// Follow makes what is derived from the newest decision: Repair without the
-// look at older candidates, whose number grows.
-func (l *Ledger) Follow(ctx context.Context, newest experiment.Result) ([]Notice, error) {
-	results, err := l.Results(ctx, newest.Campaign)
-	if err != nil || len(results) == 0 {
+// Follow makes what is derived from one decision and from the newest one:
+// Repair without the look at all other candidates, whose number grows.
+func (l *Ledger) Follow(ctx context.Context, decided experiment.Result) ([]Notice, error) {
+	c, err := l.read(ctx, decided.Campaign)
+	if err != nil || len(c.results) == 0 {
 		return nil, err
 	}
-	if err := l.keepCandidate(ctx, newest); err != nil {
+	if err := l.keepCandidate(ctx, decided); err != nil {
 		return nil, err
 	}
-	return l.derive(ctx, newest.Campaign, results)
+	return l.derive(ctx, decided.Campaign, c)
 }
 
 // keepCandidate sets a candidate's ref. Apply has done it; a home whose
@@ -61,11 +61,11 @@ func (l *Ledger) keepCandidate(ctx context.Context, r experiment.Result) error {
 	return err
 }
 
-func (l *Ledger) derive(ctx context.Context, tag string, results []experiment.Result) ([]Notice, error) {
-	if err := writeWhole(l.Home.Results(tag), Table(results)); err != nil {
+func (l *Ledger) derive(ctx context.Context, tag string, c view) ([]Notice, error) {
+	if err := writeWhole(l.Home.Results(tag), c.table); err != nil {
 		return nil, err
 	}
-	last := results[len(results)-1]
+	last := c.results[len(c.results)-1]
 	if l.Repo == nil || last.Incumbent.Commit == "" {
 		return nil, nil
 	}

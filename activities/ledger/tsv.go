@@ -11,7 +11,8 @@ import (
 
 // The columns of results/<tag>.tsv. The first five are Karpathy's, in his
 // units and with his zeros for crashes, so that scripts written for his tables
-// read ours; the others are ours. The baseline is one row, whatever its runs.
+// read ours; the others are ours, new ones at the end. Rows are in order of
+// decision. The baseline is one row, whatever its runs.
 var columns = []column{
 	{"commit", func(r experiment.Result) string { return experiment.ShortCommit(r.Commit) }},
 	{"val_bpb", func(r experiment.Result) string { return number(deref(r.ValBpb), 6) }},
@@ -32,6 +33,10 @@ var columns = []column{
 	{"threshold", func(r experiment.Result) string { return number(r.Threshold, 6) }},
 	{"decided_at", func(r experiment.Result) string { return r.DecidedAt.UTC().Format("2006-01-02T15:04:05Z") }},
 	{"message", func(r experiment.Result) string { return r.Message }},
+	{"sequence", func(r experiment.Result) string { return strconv.Itoa(r.Sequence) }},
+	{"prompt_tokens", func(r experiment.Result) string { return strconv.FormatInt(r.Spent.PromptTokens, 10) }},
+	{"completion_tokens", func(r experiment.Result) string { return strconv.FormatInt(r.Spent.CompletionTokens, 10) }},
+	{"cost_usd", func(r experiment.Result) string { return number(r.Spent.CostUSD, 6) }},
 }
 
 type column struct {
@@ -42,25 +47,29 @@ type column struct {
 // Table renders results as tab-separated values with a header. It is a pure
 // function of them.
 func Table(results []experiment.Result) []byte {
-	var b strings.Builder
-	for i, c := range columns {
-		b.WriteString(separator(i) + c.name)
-	}
-	b.WriteByte('\n')
+	table := header()
 	for _, r := range results {
-		for i, c := range columns {
-			b.WriteString(separator(i) + clean(c.of(r)))
-		}
-		b.WriteByte('\n')
+		table = appendRow(table, r)
 	}
-	return []byte(b.String())
+	return table
 }
 
-func separator(i int) string {
-	if i == 0 {
-		return ""
+func header() []byte {
+	var names []string
+	for _, c := range columns {
+		names = append(names, c.name)
 	}
-	return "\t"
+	return []byte(strings.Join(names, "\t") + "\n")
+}
+
+func appendRow(table []byte, r experiment.Result) []byte {
+	for i, c := range columns {
+		if i > 0 {
+			table = append(table, '\t')
+		}
+		table = append(table, clean(c.of(r))...)
+	}
+	return append(table, '\n')
 }
 
 // clean keeps a cell in its row and column.
