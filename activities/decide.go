@@ -3,28 +3,35 @@ package activities
 import (
 	"context"
 	"fmt"
-	"path"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/activities/policy"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
-// Decide gives the verdict on an experiment and records it. A recorded decision
-// is returned as it is, whatever the input says now; what is derived from it is
-// made again where it differs.
+// Decide gives the verdict on an experiment and records it. Experiments that ran
+// side by side are decided one at a time, each against what the ledger holds at
+// that moment, whatever incumbent they were made from. A recorded decision is
+// returned as it is, whatever the input says now; what is derived from it is made
+// again where it differs.
 func (r *Research) Decide(ctx context.Context, in DecideInput) (DecideResult, error) {
 	result, err := r.decide(ctx, in)
 	if err != nil {
 		return DecideResult{}, edge(err)
 	}
-	return DecideResult{Brief: result.Brief(), Incumbent: result.Incumbent, Noise: result.NoiseAfter}, nil
+	return DecideResult{Brief: result.Brief(), Sequence: result.Sequence, Incumbent: result.Incumbent, Noise: result.NoiseAfter}, nil
 }
 
 func (r *Research) decide(ctx context.Context, in DecideInput) (experiment.Result, error) {
 	if err := checkNumbers(in.Campaign, in.Number, 0); err != nil {
 		return experiment.Result{}, err
 	}
+	r.deciding.Lock()
+	defer r.deciding.Unlock()
 	recorded, err := r.Ledger.Decided(ctx, in.Campaign.Tag(), in.Number)
 	if err != nil {
 		return experiment.Result{}, err
@@ -51,10 +58,8 @@ func (r *Research) verdict(ctx context.Context, in DecideInput) (experiment.Resu
 	if err != nil {
 		return experiment.Result{}, err
 	}
-	// Without an incumbent any score would be the best one, so only the
-	// baseline may come without.
-	if (state.Incumbent == nil) != (in.Number == 0) {
-		return experiment.Result{}, refuse(ErrInvalidInput, "experiment %d of campaign %s is to be decided with incumbent %v: the baseline has none, every other experiment has one", in.Number, in.Campaign.Tag(), state.Incumbent)
+	if err := checkTurn(in, state); err != nil {
+		return experiment.Result{}, err
 	}
 	judge, err := r.Policies(c.Settings.Policy)
 	if err != nil {
@@ -65,9 +70,9 @@ func (r *Research) verdict(ctx context.Context, in DecideInput) (experiment.Resu
 		Failure: in.Failure, Measurements: in.Measurements, Incumbent: state.Incumbent, Noise: state.Noise,
 	})
 	result := experiment.Result{
-		Campaign: c.Tag(), Experiment: in.Number, Commit: in.Commit, Parent: in.Parent,
+		Campaign: c.Tag(), Experiment: in.Number, Sequence: state.Decided, Commit: in.Commit, Parent: in.Parent,
 		Verdict: d.Verdict, Reason: d.Reason, Message: d.Message, ValBpb: d.ValBpb,
-		Title: in.Title, Proposer: in.Proposer, Measurements: in.Measurements, SyntaxTokens: in.SyntaxTokens,
+		Title: in.Title, Proposer: in.Proposer, Spent: in.Spent, Measurements: in.Measurements, SyntaxTokens: in.SyntaxTokens,
 		Against: state.Incumbent, Noise: state.Noise, Threshold: d.Threshold, Policy: judge.Name(), Data: c.Data, Program: in.Program,
 		Incumbent: d.Incumbent, NoiseAfter: d.Noise, DecidedAt: r.now(),
 	}
@@ -78,6 +83,20 @@ func (r *Research) verdict(ctx context.Context, in DecideInput) (experiment.Resu
 	return result, err
 }
 
+// checkTurn sees to it that the baseline is decided first. Without an incumbent
+// any score would be the best one, so nothing else may come without.
+func checkTurn(in DecideInput, state ledger.State) error {
+	switch n, tag := in.Number, in.Campaign.Tag(); {
+	case n == 0 && state.Decided > 0:
+		return refuse(ErrInvalidInput, "the baseline of campaign %s is to be decided after %d other experiments", tag, state.Decided)
+	case n > 0 && state.Decided == 0:
+		return fmt.Errorf("experiment %d of campaign %s is decided after the baseline, which is not decided yet", n, tag) // worth another try
+	case n > 0 && state.Incumbent == nil:
+		return refuse(ErrInvalidInput, "experiment %d of campaign %s has nothing to be compared with: the baseline has failed", n, tag)
+	}
+	return nil
+}
+
 // logTail finds the last lines of what crashed: the log of the first run that
 // failed, or the complaint about the last proposal.
 func (r *Research) logTail(ctx context.Context, in DecideInput) ([]string, error) {
@@ -86,37 +105,58 @@ func (r *Research) logTail(ctx context.Context, in DecideInput) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	prefix, suffix := "failure-", ".json"
-	if in.Failure == nil {
-		prefix, suffix = "train", ".log"
-	}
-	var found []string
+	var names []string
 	for _, key := range keys {
-		if name := path.Base(key); path.Dir(key)+"/" == dir && strings.HasPrefix(name, prefix) && strings.HasSuffix(name, suffix) {
-			found = append(found, key)
-		}
-	}
-	if len(found) == 0 {
-		return nil, nil
+		names = append(names, strings.TrimPrefix(key, dir))
 	}
 	if in.Failure != nil {
 		var f experiment.Failure
-		_, err := readJSON(ctx, r.Store, found[len(found)-1], &f)
+		if name := newestRound(failureKind, names); name != "" {
+			_, err = readJSON(ctx, r.Store, dir+name, &f)
+		}
 		return lastLines([]byte(f.Message)), err
 	}
-	log, err := readArtifact(ctx, r.Store, logOf(found, in.Measurements))
+	name := logOf(names, in.Measurements)
+	if name == "" {
+		return nil, nil
+	}
+	log, err := readArtifact(ctx, r.Store, dir+name)
 	return lastLines(log), err
 }
 
-// logOf picks the log of the first run that failed: train-<run>.log, or the
-// only one.
-func logOf(keys []string, runs []experiment.Measurement) string {
-	for run, m := range runs {
-		for _, key := range keys {
-			if m.Failure != nil && strings.HasSuffix(key, fmt.Sprintf("-%d.log", run)) {
-				return key
-			}
+// newestRound picks the artifact of the last round of the last revision.
+func newestRound(k kind, names []string) string {
+	newest, at := "", [2]int{-1, -1}
+	for _, name := range names {
+		revision, round, ok := parseRound(k, name)
+		if place := [2]int{revision, round}; ok && slices.Compare(place[:], at[:]) > 0 {
+			newest, at = name, place
 		}
 	}
-	return keys[len(keys)-1]
+	return newest
+}
+
+var trainLog = regexp.MustCompile(`^train(?:-(\d+))?(?:-rev-(\d+))?\.log$`)
+
+// logOf picks the log of the first run that failed, of the last revision.
+func logOf(names []string, runs []experiment.Measurement) string {
+	failed := max(0, slices.IndexFunc(runs, func(m experiment.Measurement) bool { return m.Failure != nil }))
+	newest, at := "", [2]int{-1, -1}
+	for _, name := range names {
+		m := trainLog.FindStringSubmatch(name)
+		if m == nil {
+			continue
+		}
+		run, _ := strconv.Atoi(m[1]) // run 0 and revision 0 have no number
+		revision, _ := strconv.Atoi(m[2])
+		// Of a revision the run that failed comes last, whatever its number.
+		place := [2]int{revision, 0}
+		if run == failed {
+			place[1] = 1
+		}
+		if slices.Compare(place[:], at[:]) > 0 {
+			newest, at = name, place
+		}
+	}
+	return newest
 }

@@ -49,7 +49,7 @@ func (s *faultyStore) PutOnce(ctx context.Context, key string, data []byte) (sto
 func keepInput(c experiment.Campaign, commit string, score float64) DecideInput {
 	return DecideInput{
 		Campaign: c, Number: 1, Parent: c.Base, Commit: commit, Title: "set LR to 0.02", Proposer: "script", Program: c.Program, SyntaxTokens: 20,
-		Measurements: measured(score),
+		Measurements: measured(score), Spent: experiment.Spent{PromptTokens: 1700, CompletionTokens: 200, CostUSD: 0.01},
 	}
 }
 
@@ -91,7 +91,7 @@ func TestDecide(t *testing.T) {
 	r, dir, in := oneExperiment(t)
 	first := must(t, r, r.Decide, in)
 	wantDecided(t, r, dir, in)
-	if first.Incumbent.Experiment != 1 || first.Brief.Verdict != experiment.Keep || *first.Brief.ValBpb != 2.2 {
+	if first.Sequence != 1 || first.Brief.Sequence != 1 || first.Incumbent.Experiment != 1 || first.Brief.Verdict != experiment.Keep || *first.Brief.ValBpb != 2.2 {
 		t.Errorf("DecideResult is %s", asJSON(t, first))
 	}
 	// A retry returns what is recorded, whatever it is told now, and repairs.
@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 	}
 	wantDecided(t, r, dir, in)
 	record, err := r.Ledger.Decided(t.Context(), "mar5", 1)
-	if err != nil || record.Data != in.Campaign.Data || record.Program != in.Campaign.Program || record.ChargedSeconds != 2 || record.Against.ValBpb != 2.505 || record.Policy != "threshold/1" {
+	if err != nil || record.Data != in.Campaign.Data || record.Program != in.Campaign.Program || record.ChargedSeconds != 2 || record.Against.ValBpb != 2.505 || record.Policy != "threshold/1" || record.Spent != in.Spent || record.Sequence != 1 {
 		t.Errorf("the record is %s, %v", asJSON(t, record), err)
 	}
 }
@@ -134,9 +134,29 @@ func TestCrashKeepsTheLogsEnd(t *testing.T) {
 	if err != nil || len(record.LogTail) != 40 || record.LogTail[39] != "line 99" {
 		t.Errorf("log tail is %q, %v", record.LogTail, err)
 	}
-	keys := []string{"a/train-0.log", "a/train-1.log"}
-	if got := logOf(keys, []experiment.Measurement{{}, {Failure: &experiment.Failure{}}}); got != keys[1] {
-		t.Errorf("logOf = %s", got)
+}
+
+func TestWhichLogIsKept(t *testing.T) {
+	none, failed := experiment.Measurement{}, experiment.Measurement{Failure: &experiment.Failure{}}
+	for what, c := range map[string]struct {
+		names []string
+		runs  []experiment.Measurement
+		want  string
+	}{
+		"one run":           {[]string{"build.log", "train.log"}, []experiment.Measurement{failed}, "train.log"},
+		"second of three":   {[]string{"train-1.log", "train-2.log", "train.log"}, []experiment.Measurement{none, failed, failed}, "train-1.log"},
+		"newest revision":   {[]string{"train-rev-10.log", "train-rev-9.log", "train.log"}, []experiment.Measurement{failed}, "train-rev-10.log"},
+		"of that the run":   {[]string{"train-1-rev-2.log", "train-1.log", "train-rev-2.log"}, []experiment.Measurement{none, failed}, "train-1-rev-2.log"},
+		"its log is lost":   {[]string{"train.log"}, []experiment.Measurement{none, failed}, "train.log"},
+		"no score, no fail": {[]string{"train-1.log", "train.log"}, []experiment.Measurement{none, none}, "train.log"},
+		"none":              {[]string{"build.log", "trainer.log", "train-x.log"}, []experiment.Measurement{failed}, ""},
+	} {
+		if got := logOf(c.names, c.runs); got != c.want {
+			t.Errorf("%s: logOf = %q, want %q", what, got, c.want)
+		}
+	}
+	if got := newestRound(failureKind, []string{"failure-0-2.json", "failure-10-0.json", "failure-2-1.json", "proposal-11-0.json"}); got != "failure-10-0.json" {
+		t.Errorf("newestRound = %q", got)
 	}
 }
 

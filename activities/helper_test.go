@@ -195,3 +195,10 @@ func asJSON(t testing.TB, v any) string {
 	}
 	return string(b)
 }
+
+func fromJSON(t testing.TB, text string, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), v); err != nil {
+		t.Fatal(err)
+	}
+}

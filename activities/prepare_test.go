@@ -202,7 +202,7 @@ func TestDamagedLedgerStopsPrepare(t *testing.T) {
 	r := newResearch(t, dir, setLR("0.02"))
 	c := prepared(t, r)
 	baseline(t, r, c)
-	writeFile(t, filepath.Join(r.Home.Artifacts(), "mar5/0002/result.json"), "{}")
+	writeFile(t, filepath.Join(r.Home.Artifacts(), "mar5/0002/result.json"), `{"experiment":2,"sequence":2}`)
 	_, err := do(t, newResearch(t, dir, nil), newResearch(t, dir, nil).Prepare, PrepareInput{testSettings()})
 	wantRefusal(t, err, ErrLedger, false, "mar5/0001/result.json")
 }

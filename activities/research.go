@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"syscall"
 	"time"
 
@@ -41,7 +42,8 @@ type Research struct {
 	Cores int              // for builds and smoke runs
 	Now   func() time.Time // nil is time.Now
 
-	free func(path string) (uint64, error) // free bytes; nil asks the system
+	deciding sync.Mutex                        // one decision at a time
+	free     func(path string) (uint64, error) // free bytes; nil asks the system
 }
 
 // OpenResearch opens a home with the file store. The caller sets what the

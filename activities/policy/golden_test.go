@@ -41,6 +41,12 @@ func broke(title string, reason experiment.Reason, message string, scores ...flo
 	return r
 }
 
+// made is experiment n, a change to the candidate of experiment parent.
+func made(n, parent int, r experiment.Result) experiment.Result {
+	r.Experiment, r.Parent = n, fmt.Sprintf("c%d", parent)
+	return r
+}
+
 var traces = []trace{
 	{"ordinary", "an ordinary evening on a CPU: gains, near misses, losses", 0.02, []experiment.Result{
 		ran("baseline", 1000, 2.5743, 2.5612, 2.5898),
@@ -65,6 +71,7 @@ var traces = []trace{
 		broke("a changed evaluator", experiment.Tampered, "the evaluator's digest differs"),
 		broke("an index out of range", experiment.RunFailed, "exit status 2"),
 		broke("a lost disk", experiment.Infra, "the artifact store did not answer"),
+		fell("a candidate that a person rejected", experiment.Rejected, "the loss is a copy of the one in experiment 3"),
 		broke("the second of two runs fails", experiment.OOM, "killed at 4.0 GiB", 2.31),
 		ran("a score that is no number", 1000, nan),
 		ran("no runs at all", 1000),
@@ -103,6 +110,17 @@ var traces = []trace{
 		ran("depth 10 aspect 51", 4000, 0.984340),
 		ran("drop the gate", 3800, 0.981700),
 	}},
+	{"parallel", "four slots: experiments are decided in another order than they began, some from an incumbent that is none any more", 0.02, []experiment.Result{
+		ran("baseline", 1000, 2.58, 2.57, 2.59),
+		made(2, 0, ran("halve BatchSize from 8 to 4", 1000, 2.51)),
+		made(1, 0, ran("a gain over its parent that is none over the incumbent", 1000, 2.53)),
+		made(4, 0, ran("a better score than the incumbent's, from a stale parent", 1000, 2.44)),
+		made(3, 0, fell("the same program as its neighbour", experiment.Duplicate, "the same program as experiment 4")),
+		made(7, 2, fell("not worth a slot", experiment.Rejected, "nobody answered within 30m")),
+		made(6, 2, ran("as good as the incumbent and simpler, from a stale parent", 980, 2.443)),
+		made(9, 4, broke("a crash on a stale parent", experiment.NaN, "loss is NaN at step 12")),
+		made(8, 6, ran("a gain on the incumbent", 980, 2.37)),
+	}},
 	{"stillborn", "a baseline that fails ends the campaign before it starts", 0.02, []experiment.Result{
 		broke("baseline", experiment.Timeout, "no step for 60 s", 2.58, 2.57),
 		ran("never decided", 1000, 2.0),
@@ -112,8 +130,13 @@ var traces = []trace{
 func (tr trace) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\npolicy %s, prior sd %g\n\n", tr.about, Threshold{}.Name(), tr.prior)
-	for i, d := range Replay(Threshold{}, tr.prior, numbered(tr.results)) {
-		fmt.Fprintf(&b, "%2d  %s\n    %s, %s: %s\n", i, tr.results[i].Title, d.Verdict, d.Reason, d.Message)
+	results := numbered(tr.results)
+	for i, d := range Replay(Threshold{}, tr.prior, results) {
+		r, from := results[i], ""
+		if r.Parent != "" {
+			from = ", a change to " + r.Parent
+		}
+		fmt.Fprintf(&b, "%2d  %s%s\n    %s, %s: %s\n", r.Experiment, r.Title, from, d.Verdict, d.Reason, d.Message)
 		fmt.Fprintf(&b, "    val_bpb %s, threshold %.6f | incumbent %d: %.6f, %d runs, %d tokens, given away %.6f | noise %.6f, dof %g\n",
 			shown(d.ValBpb), d.Threshold, d.Incumbent.Experiment, d.Incumbent.ValBpb, d.Incumbent.Runs, d.Incumbent.SyntaxTokens,
 			d.Incumbent.GivenAway, d.Noise.StdDev, d.Noise.DoF)
@@ -121,10 +144,16 @@ func (tr trace) String() string {
 	return b.String()
 }
 
+// numbered fills in what a ledger would have: the order of a trace is the order
+// of decision, and that of the numbers where it says nothing else.
 func numbered(results []experiment.Result) []experiment.Result {
 	results = slices.Clone(results)
 	for i := range results {
-		results[i].Experiment, results[i].Commit = i, fmt.Sprintf("c%d", i)
+		r := &results[i]
+		if r.Sequence = i; r.Experiment == 0 {
+			r.Experiment = i
+		}
+		r.Commit = fmt.Sprintf("c%d", r.Experiment)
 	}
 	return results
 }
@@ -164,7 +193,7 @@ func TestTracesCoverEveryReason(t *testing.T) {
 		}
 	}
 	for _, r := range []experiment.Reason{
-		experiment.Baseline, experiment.Improved, experiment.Simpler, experiment.Worse, experiment.WithinNoise, experiment.Duplicate,
+		experiment.Baseline, experiment.Improved, experiment.Simpler, experiment.Worse, experiment.WithinNoise, experiment.Duplicate, experiment.Rejected,
 		experiment.InvalidEdit, experiment.BuildFailed, experiment.NotCausal, experiment.NotExportable, experiment.OOM, experiment.NaN,
 		experiment.Timeout, experiment.KilledEarly, experiment.Tampered, experiment.RunFailed, experiment.Infra,
 	} {

@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -30,8 +32,8 @@ func ByName(name string) (Policy, error) {
 	return nil, fmt.Errorf("policy %q is unknown: there is %s", name, strings.Join(Names(), ", "))
 }
 
-// Replay decides the experiments of a past campaign again, in order, from their
-// measurements alone. Under another policy the incumbents differ from those
+// Replay decides the experiments of a past campaign again, in the order in which
+// they were decided, which is that of its answers, from their measurements alone. Under another policy the incumbents differ from those
 // that the candidates were made from, so a replay says what a policy would have
 // claimed, not which candidates would then have been proposed. It stops after a
 // baseline that crashes.
@@ -39,6 +41,8 @@ func Replay(p Policy, priorStdDev float64, results []experiment.Result) []Decisi
 	var out []Decision
 	var incumbent *experiment.Incumbent
 	var noise experiment.Noise
+	results = slices.Clone(results)
+	slices.SortStableFunc(results, func(a, b experiment.Result) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	for _, r := range results {
 		d := p.Decide(Input{
 			Experiment: r.Experiment, Commit: r.Commit, Title: r.Title, SyntaxTokens: r.SyntaxTokens,

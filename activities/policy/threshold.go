@@ -99,7 +99,7 @@ func failed(in Input) *experiment.Failure {
 
 func fail(d Decision, f experiment.Failure) Decision {
 	d.Verdict, d.Reason, d.Message = experiment.Crash, f.Reason, f.Message
-	if f.Reason == experiment.Duplicate {
+	if f.Reason == experiment.Duplicate || f.Reason == experiment.Rejected { // nothing says that it would fail
 		d.Verdict = experiment.Discard
 	}
 	if d.Reason == "" {

@@ -113,12 +113,36 @@ func TestShiftAndOrderDoNotMatter(t *testing.T) {
 	}
 }
 
+// Results may be listed by number; they are decided again in the order in which
+// they were decided.
+func TestReplayFollowsTheSequence(t *testing.T) {
+	var parallel []experiment.Result
+	for _, tr := range traces {
+		if tr.name == "parallel" {
+			parallel = numbered(tr.results)
+		}
+	}
+	want := Replay(Threshold{}, 0.02, parallel)
+	byNumber := slices.Clone(parallel)
+	slices.SortFunc(byNumber, func(a, b experiment.Result) int { return a.Experiment - b.Experiment })
+	if got := Replay(Threshold{}, 0.02, byNumber); !reflect.DeepEqual(got, want) {
+		t.Errorf("by number the replay is %+v, want %+v", got, want)
+	}
+	if byNumber[1].Experiment != 1 || byNumber[1].Sequence != 2 {
+		t.Error("a replay reorders its caller's results")
+	}
+}
+
 func TestFailuresLeaveTheIncumbent(t *testing.T) {
 	in := against(2.5, 3)
 	in.Failure = &experiment.Failure{Reason: experiment.Duplicate, Message: "as experiment 3"}
 	d := Threshold{}.Decide(in)
 	if d.Verdict != experiment.Discard || d.Reason != experiment.Duplicate || d.ValBpb != nil || d.Incumbent != *in.Incumbent || d.Noise != in.Noise {
 		t.Errorf("a duplicate gives %+v", d)
+	}
+	in.Failure.Reason = experiment.Rejected
+	if d := (Threshold{}).Decide(in); d.Verdict != experiment.Discard || d.Reason != experiment.Rejected || d.Message != "as experiment 3" || d.Incumbent != *in.Incumbent {
+		t.Errorf("a rejected candidate gives %+v", d)
 	}
 	for _, score := range []float64{nan, math.Inf(1), math.Inf(-1)} {
 		d := decide(against(2.5, 3), 2.4, score)
