@@ -22,20 +22,25 @@ const maxLost = 2
 type ExperimentInput struct {
 	Campaign experiment.Campaign  `json:"campaign"`
 	Number   int                  `json:"number"`
-	Parent   experiment.Incumbent `json:"parent"`
+	Revision int                  `json:"revision,omitempty"` // how often it was given another parent
+	Parent   experiment.Incumbent `json:"parent"`             // Runs is 0 for one that is not measured yet
 	Hints    []string             `json:"hints,omitempty"`
-	Program  string               `json:"program"`
+	Idea     string               `json:"idea,omitempty"`  // a person's own proposal
+	Width    int                  `json:"width,omitempty"` // runs of the baseline that may train side by side; 0 is 1
 }
 
-// ExperimentResult is the decision, and for a crash its cause.
+// ExperimentResult is the decision, for a crash its cause, and what it took.
 type ExperimentResult struct {
 	activities.DecideResult
-	Message string `json:"message,omitempty"`
+	Message     string           `json:"message,omitempty"`
+	Spent       experiment.Spent `json:"spent,omitzero"`
+	BusySeconds float64          `json:"busy_seconds,omitempty"` // of slots
+	IdleSeconds float64          `json:"idle_seconds,omitempty"` // of slots, before
 }
 
 // Experiment runs one experiment of a campaign and reports to its parent.
 func Experiment(ctx workflow.Context, in ExperimentInput) (ExperimentResult, error) {
-	t := &trial{in: in, title: "baseline"}
+	t := &trial{in: in, title: "baseline", program: in.Campaign.Program}
 	result, err := t.run(ctx)
 	if err != nil {
 		t.giveUp(ctx, err)
@@ -49,25 +54,27 @@ type trial struct {
 	in           ExperimentInput
 	title        string
 	proposer     string
+	program      string // digest of the program.md that its proposal saw
+	rebased      bool
+	spent        experiment.Spent
 	candidate    activities.ApplyResult
+	waiting      bool // for an order
+	training     bool // it has had its order, and is trained, evaluated and decided
 	measurements []experiment.Measurement
 }
 
 func (t *trial) run(ctx workflow.Context) (ExperimentResult, error) {
-	if err := t.makeCandidate(ctx); err != nil {
+	workflow.Go(ctx, t.answerAdopt)
+	if err := t.prepare(ctx); err != nil {
 		return ExperimentResult{}, err
 	}
 	if err := t.measure(ctx); err != nil {
 		return ExperimentResult{}, err
 	}
-	grant, err := t.awaitTurn(ctx)
-	if err != nil {
-		return ExperimentResult{}, err
-	}
 	// Nothing is lost by cancelling up to here. From here on the experiment is
 	// paid for and takes a moment, so it is decided and reported in any case.
 	ctx, _ = workflow.NewDisconnectedContext(ctx)
-	result, err := t.decide(ctx, grant)
+	result, err := t.decide(ctx)
 	if err != nil {
 		return ExperimentResult{}, err
 	}
@@ -76,6 +83,35 @@ func (t *trial) run(ctx workflow.Context) (ExperimentResult, error) {
 }
 
 func (t *trial) baseline() bool { return t.in.Number == 0 }
+
+// prepare makes a candidate and waits for its order, again on each parent that
+// the campaign names. The baseline has nothing to be compared with and nobody
+// beside it: it need not ask.
+func (t *trial) prepare(ctx workflow.Context) error {
+	for {
+		if err := t.makeCandidate(ctx); err != nil {
+			return err
+		}
+		if t.baseline() {
+			break
+		}
+		t.waiting = true
+		order, err := t.awaitOrder(ctx)
+		t.waiting = false
+		switch {
+		case err != nil:
+			return err
+		case order.Parent != nil:
+			t.in.Parent, t.in.Revision = *order.Parent, order.Next
+			continue
+		case order.Rejected != "":
+			t.candidate.Failure = &experiment.Failure{Reason: experiment.Rejected, Message: order.Rejected}
+		}
+		break
+	}
+	t.training = true
+	return nil
+}
 
 // makeCandidate proposes and applies until a candidate stands, or until the
 // proposer has had its chances.
@@ -97,21 +133,23 @@ func (t *trial) makeCandidate(ctx workflow.Context) error {
 
 func (t *trial) propose(ctx workflow.Context, round int) error {
 	in := activities.ProposeInput{
-		Campaign: t.in.Campaign, Number: t.in.Number, Round: round,
-		Parent: t.in.Parent, Hints: t.in.Hints,
+		Campaign: t.in.Campaign, Number: t.in.Number, Revision: t.in.Revision, Round: round,
+		Parent: t.in.Parent, Hints: t.in.Hints, Idea: t.in.Idea,
 	}
 	var out activities.ProposeResult
 	ctx = proposeOptions(ctx, t.summary("propose", round))
 	if err := workflow.ExecuteActivity(ctx, onResearch.Propose, in).Get(ctx, &out); err != nil {
 		return err
 	}
-	t.title, t.proposer = out.Title, out.Proposer
+	t.title, t.proposer, t.program = out.Title, out.Proposer, out.Program
+	t.rebased = out.Rebased || t.rebased && round > 0 // its repair is the same change
+	t.spent.Add(out.Spent)
 	return nil
 }
 
 func (t *trial) apply(ctx workflow.Context, round int) error {
 	in := activities.ApplyInput{
-		Campaign: t.in.Campaign, Number: t.in.Number, Round: round,
+		Campaign: t.in.Campaign, Number: t.in.Number, Revision: t.in.Revision, Round: round,
 		Parent: t.in.Parent.Commit, Baseline: t.baseline(),
 	}
 	t.candidate = activities.ApplyResult{}
@@ -120,23 +158,46 @@ func (t *trial) apply(ctx workflow.Context, round int) error {
 }
 
 // measure trains and evaluates the candidate: once, or with k seeds for the
-// baseline. The first failed run ends it, since it settles the verdict.
+// baseline, which has all slots. The first failed run ends it, since it settles
+// the verdict.
 func (t *trial) measure(ctx workflow.Context) error {
-	runs := 1
+	if t.candidate.Failure != nil {
+		return nil
+	}
+	runs, width := 1, 1
 	if t.baseline() {
-		runs = t.in.Campaign.Settings.Seeds
+		runs, width = t.in.Campaign.Settings.Seeds, min(max(1, t.in.Width), t.in.Campaign.Settings.Seeds)
 	}
-	for run := 0; run < runs && t.candidate.Failure == nil; run++ {
-		m, err := t.measureOnce(ctx, run)
-		if err != nil {
-			return err
-		}
-		t.measurements = append(t.measurements, m)
-		if m.Failure != nil {
-			return nil
+	measured := make([]*experiment.Measurement, runs)
+	var failed error
+	next, working := 0, width
+	for range width {
+		workflow.Go(ctx, func(ctx workflow.Context) {
+			defer func() { working-- }()
+			for next < runs && failed == nil {
+				run := next
+				next++
+				m, err := t.measureOnce(ctx, run)
+				if err != nil {
+					failed = err
+					return
+				}
+				if measured[run] = &m; m.Failure != nil {
+					next = runs
+				}
+			}
+		})
+	}
+	quiet, _ := workflow.NewDisconnectedContext(ctx) // cancelled: each run ends by itself
+	if err := workflow.Await(quiet, func() bool { return working == 0 }); err != nil {
+		return err
+	}
+	for _, m := range measured {
+		if m != nil {
+			t.measurements = append(t.measurements, *m)
 		}
 	}
-	return nil
+	return failed
 }
 
 // measureOnce trains and evaluates. A model that was lost in between, with the
@@ -158,7 +219,7 @@ func (t *trial) measureOnce(ctx workflow.Context, run int) (experiment.Measureme
 func (t *trial) train(ctx workflow.Context, run, again int) (trained activities.TrainResult, err error) {
 	campaign := t.in.Campaign
 	in := activities.TrainInput{
-		Campaign: onSlot(campaign), Number: t.in.Number, Run: run, Again: again,
+		Campaign: onSlot(campaign), Number: t.in.Number, Revision: t.in.Revision, Run: run, Again: again,
 		Seed: experiment.Seed(campaign.Settings.Seed, t.in.Number, run), Source: t.candidate.Source,
 	}
 	summary := t.summary("train", run)
@@ -175,7 +236,7 @@ func (t *trial) train(ctx workflow.Context, run, again int) (trained activities.
 // the baseline's history, which has k times the events.
 func onSlot(c experiment.Campaign) experiment.Campaign {
 	return experiment.Campaign{
-		Settings: experiment.Settings{Tag: c.Settings.Tag, Target: c.Settings.Target, Budget: c.Settings.Budget},
+		Settings: experiment.Settings{Tag: c.Settings.Tag, Target: c.Settings.Target, Budget: c.Settings.Budget, Cores: c.Settings.Cores},
 		Data:     c.Data,
 	}
 }
@@ -184,7 +245,7 @@ func onSlot(c experiment.Campaign) experiment.Campaign {
 // When nobody serves that slot any more, any slot fetches it from the store.
 func (t *trial) evaluate(ctx workflow.Context, run int, trained activities.TrainResult) (experiment.Measurement, error) {
 	in := activities.EvaluateInput{
-		Campaign: onSlot(t.in.Campaign), Number: t.in.Number, Run: run, Model: trained.Model,
+		Campaign: onSlot(t.in.Campaign), Number: t.in.Number, Revision: t.in.Revision, Run: run, Model: trained.Model,
 		GraphDigest: t.candidate.GraphDigest, Measurement: trained.Measurement,
 	}
 	in.Campaign.Evaluator = t.in.Campaign.Evaluator
@@ -200,14 +261,19 @@ func (t *trial) evaluate(ctx workflow.Context, run int, trained activities.Train
 	return out.Measurement, err
 }
 
-func (t *trial) decide(ctx workflow.Context, grant Grant) (ExperimentResult, error) {
+func (t *trial) decide(ctx workflow.Context) (ExperimentResult, error) {
 	in := activities.DecideInput{
 		Campaign: t.in.Campaign, Number: t.in.Number, Parent: t.in.Parent.Commit,
-		Commit: t.candidate.Commit, Title: t.title, Proposer: t.proposer,
+		Commit: t.candidate.Commit, Title: t.title, Proposer: t.proposer, Program: t.program,
 		SyntaxTokens: t.candidate.SyntaxTokens, Failure: t.candidate.Failure, Measurements: t.measurements,
+		Spent: t.spent,
 	}
 	in.Campaign.Evaluator = "" // has no say in a decision
-	result := ExperimentResult{Message: t.failure()}
+	result := ExperimentResult{Message: t.failure(), Spent: t.spent}
+	for _, m := range t.measurements {
+		result.BusySeconds += m.SlotSeconds
+		result.IdleSeconds += m.IdleSeconds
+	}
 	ctx = decideOptions(ctx, t.summary("decide", 0))
 	if err := workflow.ExecuteActivity(ctx, onResearch.Decide, in).Get(ctx, &result.DecideResult); err != nil {
 		return ExperimentResult{}, err

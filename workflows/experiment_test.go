@@ -34,12 +34,12 @@ func TestRepairRounds(t *testing.T) {
 	c := newCampaign(t, d)
 	best, err := c.run(settings(3))
 	require.NoError(t, err)
-	require.Equal(t, experiment.Tally{Experiments: 3, Kept: 2, Crashed: 1}, best.Tally)
+	require.Equal(t, experiment.Tally{Experiments: 3, Kept: 2, Crashed: 1, SinceKeep: 1}, best.Tally, "2 fails last")
 	calls := d.Calls()
 	require.Equal(t, 2, count(calls, "propose 1/"), "repaired once")
 	require.Equal(t, 3, count(calls, "propose 2/"), "sent back at most twice")
 	require.Equal(t, 0, count(calls, "train 2/"), "never trained")
-	require.Equal(t, experiment.BuildFailed, c.status().Recent[2].Reason)
+	require.Equal(t, experiment.BuildFailed, c.status().Recent[3].Reason)
 }
 
 func TestCrashVerdicts(t *testing.T) {
@@ -101,7 +101,7 @@ func TestTrouble(t *testing.T) {
 			}
 			return workflows.Experiment(ctx, in)
 		})
-	c.trainFor(time.Minute)
+	c.OnActivity("Prepare", anything, anything).Return(d.Prepare).After(time.Minute)
 	c.at(time.Second, func() { c.SignalWorkflow(workflows.MessageHint, workflows.Hint{Text: "carefully"}) })
 	c.at(time.Hour, func() {
 		s := c.status()
@@ -138,7 +138,7 @@ func TestTroubleAtOnce(t *testing.T) {
 // A proposer that has tried everything completes the campaign.
 func TestNothingLeft(t *testing.T) {
 	d := &double.Double{OnPropose: func(in activities.ProposeInput) error {
-		if in.Number == 3 {
+		if in.Number >= 3 {
 			return temporal.NewNonRetryableApplicationError("every value was tried", activities.ErrNothingLeft, nil)
 		}
 		return nil
@@ -258,7 +258,7 @@ func TestCancel(t *testing.T) {
 		})
 	c.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, args converter.EncodedValues) {
 		var in activities.TrainInput
-		if info.ActivityType.Name == "Train" && args.Get(&in) == nil && in.Number == 2 {
+		if info.ActivityType.Name == "Train" && args.Get(&in) == nil && in.Number >= 2 {
 			c.CancelWorkflow()
 		}
 	})
@@ -282,7 +282,7 @@ func TestAdoptsARunningExperiment(t *testing.T) {
 
 	c := newCampaign(t, d)
 	c.SetStartWorkflowOptions(startOptions("driver"))
-	c.trainFor(10 * time.Minute)
+	c.OnActivity("Propose", anything, anything).Return(d.Propose).After(10 * time.Minute)
 	child := func(ctx workflow.Context, id string) workflow.Context {
 		return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{WorkflowID: id})
 	}

@@ -130,6 +130,9 @@ func (r *research) setup(ctx workflow.Context) error {
 		handle(ctx, MessageHint, r.onHint, r.mayHint),
 		handle(ctx, MessageSetBudget, r.onSetBudget, r.maySetBudget),
 		handle(ctx, MessageSetProgram, r.onSetProgram, r.maySetProgram),
+		handle(ctx, MessageApprove, r.onApprove, r.mayApprove),
+		handle(ctx, MessageSetApproval, r.onSetApproval, r.maySetApproval),
+		handle(ctx, MessagePropose, r.onPropose, r.mayPropose),
 	}
 	for _, err := range steps {
 		if err != nil {
@@ -156,7 +159,7 @@ func (r *research) mayPause() error {
 }
 
 func (r *research) onPause(ctx workflow.Context) (Answer, error) {
-	r.Paused = true
+	r.Paused, r.stirred = true, true
 	r.publish(ctx)
 	return r.answer("no new experiment starts%s", r.afterCurrent()), nil
 }
@@ -172,7 +175,10 @@ func (r *research) mayResume() error {
 }
 
 func (r *research) onResume(ctx workflow.Context) (Answer, error) {
-	r.Paused, r.Trouble = false, ""
+	if r.Paused {
+		r.ResumedAt = workflow.Now(ctx)
+	}
+	r.Paused, r.Trouble, r.stirred = false, "", true
 	r.publish(ctx)
 	return r.answer("the campaign goes on"), nil
 }
@@ -188,6 +194,7 @@ func (r *research) onStop(ctx workflow.Context) (Answer, error) {
 	if r.StopReason == "" { // a signal may repeat it
 		r.StopReason = "stopped by request"
 	}
+	r.stirred = true
 	r.publish(ctx)
 	return r.answer("the campaign completes%s", r.afterCurrent()), nil
 }
@@ -220,7 +227,7 @@ func (r *research) maySetBudget(ctx workflow.Context, b SetBudget) error {
 	case r.StopReason != "":
 		return r.stopping()
 	case len(b.other) > 0:
-		return fmt.Errorf("%q cannot change while a campaign runs, its results could not be compared: set_budget takes experiments, wall_time and plateau; for the rest start a new campaign", b.other[0])
+		return fmt.Errorf("%q cannot change while a campaign runs, its results could not be compared: set_budget takes experiments, wall_time, plateau and parallel; for the rest start a new campaign", b.other[0])
 	case limits == r.Limits:
 		return fmt.Errorf("nothing to change: the limits are %s", limitsText(limits))
 	}
@@ -239,7 +246,11 @@ func (r *research) maySetBudget(ctx workflow.Context, b SetBudget) error {
 }
 
 func (r *research) onSetBudget(ctx workflow.Context, b SetBudget) (Answer, error) {
-	r.Limits = b.apply(r.Limits)
+	wall := r.Limits.WallTime
+	r.Limits, r.stirred = b.apply(r.Limits), true
+	if r.Limits.WallTime != wall {
+		r.watchClock(ctx)
+	}
 	r.publish(ctx)
 	a := r.answer("the limits are %s", limitsText(r.Limits))
 	a.Limits = &r.Limits
@@ -250,8 +261,6 @@ func (r *research) maySetProgram(p SetProgram) error {
 	switch {
 	case r.StopReason != "":
 		return r.stopping()
-	case strings.TrimSpace(p.Text) == "":
-		return fmt.Errorf("the program is empty: send {\"text\":\"...\"}")
 	case len(p.Text) > maxProgram:
 		return fmt.Errorf("the program has %d bytes: at most %d", len(p.Text), maxProgram)
 	}
@@ -264,8 +273,10 @@ func (r *research) onSetProgram(ctx workflow.Context, p SetProgram) (Answer, err
 	if err := workflow.ExecuteActivity(setProgramOptions(ctx), onResearch.SetProgram, in).Get(ctx, &out); err != nil {
 		return Answer{}, err
 	}
-	r.Program = out.Program
-	a := r.answer("the next experiment reads it")
+	a := r.answer("the next proposal reads it")
+	if out.Program == "" {
+		a = r.answer("program.md of the checkout holds again")
+	}
 	a.Program = out.Program
 	return a, nil
 }
@@ -278,9 +289,19 @@ func (r *research) stopping() error {
 	return fmt.Errorf("the campaign is ending: %s", r.StopReason)
 }
 
+// afterCurrent names what is still decided.
 func (r *research) afterCurrent() string {
-	if r.running == nil {
-		return ""
+	var numbers []string
+	for _, run := range r.running {
+		if run.Stage == experiment.Training && !run.settled() {
+			numbers = append(numbers, fmt.Sprint(run.Number))
+		}
 	}
-	return fmt.Sprintf(" after experiment %d, which is still decided", r.running.in.Number)
+	switch len(numbers) {
+	case 0:
+		return ""
+	case 1:
+		return fmt.Sprintf(" after experiment %s, which is still decided", numbers[0])
+	}
+	return fmt.Sprintf(" after experiments %s, which are still decided", strings.Join(numbers, ", "))
 }

@@ -10,7 +10,6 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workflows"
 	"github.com/autoresearch-go/autoresearch/workflows/double"
@@ -40,11 +39,11 @@ func TestPauseAndResume(t *testing.T) {
 	c.at(100*time.Second, func() {
 		s := c.status()
 		require.Equal(t, experiment.Paused, s.Phase)
-		require.Equal(t, 1, s.Current.Experiment, "the running experiment goes on")
+		require.Equal(t, []int{1}, inTraining(s), "the running experiment goes on")
 	})
 	c.at(time.Hour, func() {
 		s := c.status()
-		require.Nil(t, s.Current)
+		require.Empty(t, inTraining(s))
 		require.Equal(t, 1, s.Experiments, "no new one has started")
 		c.SignalWorkflow(workflows.MessageResume, nil)
 	})
@@ -81,7 +80,7 @@ func TestHintReachesTheNextProposalOnce(t *testing.T) {
 		require.Zero(t, c.status().Hints, "signals are taken in by the next workflow task")
 	})
 	c.at(100*time.Second, func() { require.Equal(t, 1, c.status().Hints) })
-	_, err := c.run(oneSeed(3))
+	_, err := c.run(oneSeed(6))
 	require.NoError(t, err)
 	require.Equal(t, []string{"try a wider window"}, c.d.Hints())
 }
@@ -138,7 +137,6 @@ func TestUpdatesRefuse(t *testing.T) {
 		ask("passed", workflows.MessageSetBudget, map[string]any{"experiments": 1})
 		ask("time passed", workflows.MessageSetBudget, map[string]any{"wall_time": "1m"})
 		ask("no change", workflows.MessageSetBudget, map[string]any{})
-		ask("empty program", workflows.MessageSetProgram, workflows.SetProgram{})
 		ask("long program", workflows.MessageSetProgram, workflows.SetProgram{Text: strings.Repeat("x", 64<<10+1)})
 		c.update(workflows.MessagePause)
 	})
@@ -164,7 +162,6 @@ func TestUpdatesRefuse(t *testing.T) {
 		"passed":            "experiments is 1 but 1 are done: use stop",
 		"time passed":       "wall_time is 1m0s but 2m30s have passed: use stop",
 		"no change":         "nothing to change: the limits are none",
-		"empty program":     "is empty",
 		"long program":      "65537 bytes: at most 65536",
 		"pause":             "is paused already",
 		"stop":              "the campaign is ending: stopped by request",
@@ -244,20 +241,5 @@ func TestCancelWhilePaused(t *testing.T) {
 	_, err := c.run(oneSeed(0))
 	require.True(t, temporal.IsCanceledError(err), "%v", err)
 	require.Equal(t, "cancelled", c.status().StopReason)
-	require.Nil(t, c.status().Current, "nothing is begun any more")
-}
-
-// Instructions that were given while the campaign ran outlive its workflow.
-func TestProgramOutlivesTheWorkflow(t *testing.T) {
-	d := &double.Double{}
-	c := newCampaign(t, d)
-	c.trainFor(time.Minute)
-	c.at(90*time.Second, func() { c.update(workflows.MessageSetProgram, workflows.SetProgram{Text: "# new"}) })
-	_, err := c.run(oneSeed(2))
-	require.NoError(t, err)
-	var seen string
-	d.OnPropose = func(in activities.ProposeInput) error { seen = in.Program; return nil }
-	_, err = newCampaign(t, d).run(oneSeed(3))
-	require.NoError(t, err)
-	require.Equal(t, double.Digest("# new"), seen)
+	require.Empty(t, c.status().Running, "nothing is begun any more")
 }

@@ -69,7 +69,7 @@ func prepareOptions(ctx workflow.Context) workflow.Context {
 func proposeOptions(ctx workflow.Context, summary string) workflow.Context {
 	return with(ctx, workflow.ActivityOptions{
 		TaskQueue:           ResearchQueue,
-		StartToCloseTimeout: 10 * time.Minute, // a slow model writing a whole file; hpo takes milliseconds
+		StartToCloseTimeout: 45 * time.Minute, // a slow model that writes a whole file, cut short and asked again; hpo takes milliseconds
 		HeartbeatTimeout:    heartbeat,
 		Summary:             summary,
 	})
@@ -128,12 +128,20 @@ func setProgramOptions(ctx workflow.Context) workflow.Context {
 	})
 }
 
+func takeIdeaOptions(ctx workflow.Context) workflow.Context {
+	return with(ctx, workflow.ActivityOptions{
+		TaskQueue:           ResearchQueue,
+		StartToCloseTimeout: time.Minute, // reads some files and writes a small artifact
+		Summary:             "propose: a person's idea",
+	})
+}
+
 // childOptions has no timeout at all: an experiment may wait for a worker for
 // as long as it takes. An id may be used again because an ended child proves
 // nothing: whether an experiment is decided, only the ledger says.
-func childOptions(ctx workflow.Context, run *running) workflow.Context {
-	summary := fmt.Sprintf("#%d: a change to #%d", run.in.Number, run.in.Parent.Experiment)
-	if run.in.Number == 0 {
+func childOptions(ctx workflow.Context, tag string, run *running) workflow.Context {
+	summary := fmt.Sprintf("#%d: a change to #%d", run.Number, run.Parent.Experiment)
+	if run.baseline() {
 		summary = "#0: baseline"
 	}
 	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
@@ -143,8 +151,8 @@ func childOptions(ctx workflow.Context, run *running) workflow.Context {
 		WaitForCancellation:   true,
 		StaticSummary:         summary,
 		TypedSearchAttributes: temporal.NewSearchAttributes(
-			attrCampaign.ValueSet(run.in.Campaign.Tag()),
-			attrExperimentNo.ValueSet(int64(run.in.Number)),
+			attrCampaign.ValueSet(tag),
+			attrExperimentNo.ValueSet(int64(run.Number)),
 		),
 	})
 }

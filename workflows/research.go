@@ -3,7 +3,6 @@ package workflows
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -11,8 +10,6 @@ import (
 	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
-
-type ledgerState = activities.LedgerState
 
 // ErrBaselineFailed is the type of the error that ends a campaign whose target,
 // as it stands, cannot be trained or scored.
@@ -37,12 +34,12 @@ type research struct {
 	State
 	given     experiment.Settings // by the user, and the tag; without defaults
 	end       experiment.Phase    // complete or failed, once it is
-	running   *running            // the experiment that is not decided yet
-	child     workflow.Future     // of the last experiment that this run started
-	deciding  *running            // the one that holds the turn
+	running   []*running          // by number: what is not decided, and what has only just been
+	stirred   bool                // something has happened since the scheduler looked
+	outgoing  int                 // signals and starts that the server has not taken yet
+	fatal     error               // ends the campaign
 	last      experiment.Brief    // the last decided, for the search attributes
 	published map[string]any      // search attributes as last set
-	started   time.Time           // of running
 }
 
 func newResearch(ctx workflow.Context, settings experiment.Settings, carried *State) (*research, error) {
@@ -63,7 +60,7 @@ func newResearch(ctx workflow.Context, settings experiment.Settings, carried *St
 	}
 	if r.StartedAt.IsZero() {
 		r.StartedAt = workflow.Now(ctx)
-		r.Limits = settings.Limits
+		r.Limits, r.Approval = settings.Limits, settings.Approval
 	}
 	if len(r.Recent) > 0 {
 		r.last = r.Recent[len(r.Recent)-1]
@@ -84,15 +81,82 @@ func (r *research) run(ctx workflow.Context) (experiment.Best, error) {
 	if err := r.prepare(ctx); err != nil {
 		return r.fail(ctx, err)
 	}
-	for !r.over(ctx) {
-		if err := r.experiment(ctx); err != nil {
-			return r.fail(ctx, err)
+	r.carryOn(ctx)
+	for {
+		r.stirred = false
+		r.enforce(ctx)
+		r.schedule(ctx)
+		r.publish(ctx)
+		if r.over() {
+			return r.finish(ctx)
 		}
 		if r.shouldContinue(ctx) {
 			return experiment.Best{}, r.continueAsNew(ctx)
 		}
+		if err := workflow.Await(ctx, func() bool { return r.stirred }); err != nil {
+			return r.cancelled(ctx, err)
+		}
 	}
-	return r.finish(ctx)
+}
+
+// carryOn looks after what an earlier run of this campaign has begun.
+func (r *research) carryOn(ctx workflow.Context) {
+	for _, e := range r.Entries {
+		run := &running{Entry: e, id: experiment.ExperimentID(r.Campaign.Tag(), e.Number)}
+		r.launch(ctx, run)
+		if e.Stage == experiment.Awaiting {
+			r.awaitDeadline(ctx, run)
+		}
+	}
+	r.Entries = nil
+	r.watchClock(ctx)
+}
+
+// watchClock has the limits looked at when the wall time is over.
+func (r *research) watchClock(ctx workflow.Context) {
+	limit := r.Limits.WallTime
+	if limit <= 0 {
+		return
+	}
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		_ = workflow.Sleep(ctx, limit.Std()-workflow.Now(ctx).Sub(r.StartedAt))
+		r.stirred = true
+	})
+}
+
+// enforce finds the reason to end the campaign, if there is one. Whoever goes on
+// gets a baseline at least.
+func (r *research) enforce(ctx workflow.Context) {
+	if r.StopReason != "" || r.fatal != nil {
+		return
+	}
+	if r.Baseline != nil || r.Paused {
+		r.StopReason = r.limit(workflow.Now(ctx))
+	}
+	if r.StopReason == "" && r.Exhausted != "" && !r.Paused && len(r.Ideas) == 0 && r.undecided() == 0 {
+		r.StopReason = r.Exhausted
+	}
+}
+
+// undecided counts the experiments that are under way.
+func (r *research) undecided() (n int) {
+	for _, run := range r.running {
+		if !run.settled() {
+			n++
+		}
+	}
+	return n
+}
+
+func (r *research) over() bool {
+	return (r.StopReason != "" || r.fatal != nil) && r.undecided() == 0
+}
+
+// cancelled waits for the end of every child, to which the SDK forwards it.
+func (r *research) cancelled(ctx workflow.Context, err error) (experiment.Best, error) {
+	quiet, _ := workflow.NewDisconnectedContext(ctx)
+	_ = workflow.Await(quiet, func() bool { return len(r.running) == 0 })
+	return r.fail(ctx, err)
 }
 
 // prepare resolves the campaign and takes over what its ledger holds already:
@@ -112,48 +176,13 @@ func (r *research) prepare(ctx workflow.Context) error {
 	if len(r.Recent) > 0 {
 		r.last = r.Recent[len(r.Recent)-1]
 	}
-	if r.Next > 0 && r.Baseline == nil {
+	if r.Decided > 0 && r.Baseline == nil {
 		return baselineError("see: autoresearch show 0")
 	}
 	return nil
 }
 
-// over says whether no further experiment is to start, and why. While the
-// campaign is paused it waits here.
-func (r *research) over(ctx workflow.Context) bool {
-	for {
-		if r.StopReason != "" || ctx.Err() != nil {
-			break
-		}
-		if r.Next > 0 || r.Paused { // whoever goes on gets a baseline at least
-			if r.StopReason = r.limit(workflow.Now(ctx)); r.StopReason != "" {
-				break
-			}
-		}
-		if !r.Paused {
-			break
-		}
-		r.waitPaused(ctx)
-	}
-	return r.StopReason != "" || ctx.Err() != nil
-}
-
-// waitPaused waits until somebody resumes or stops the campaign, or until a
-// limit may have been reached.
-func (r *research) waitPaused(ctx workflow.Context) {
-	r.publish(ctx)
-	limits := r.Limits
-	changed := func() bool { return !r.Paused || r.StopReason != "" || r.Limits != limits }
-	if limits.WallTime == 0 {
-		_ = workflow.Await(ctx, changed) // cancelled: the caller looks at ctx
-		return
-	}
-	left := limits.WallTime.Std() - workflow.Now(ctx).Sub(r.StartedAt)
-	_, _ = workflow.AwaitWithTimeout(ctx, left, changed)
-}
-
-// shouldContinue says whether this run's history is long enough. It asks
-// between experiments only, so a run ends with no child that could be missed.
+// shouldContinue says whether this run's history is long enough.
 func (r *research) shouldContinue(ctx workflow.Context) bool {
 	info := workflow.GetInfo(ctx)
 	if r.ContinueAfter > 0 {
@@ -162,27 +191,36 @@ func (r *research) shouldContinue(ctx workflow.Context) bool {
 	return info.GetContinueAsNewSuggested()
 }
 
-// continueAsNew hands the state to a new run, after the running updates have
-// answered and every signal that has arrived is taken in.
+// continueAsNew hands the state to a new run, with all that is under way: after
+// the running updates have answered, every message is on its way, and every
+// signal that has arrived is taken in.
 func (r *research) continueAsNew(ctx workflow.Context) error {
-	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
-		return err
+	quiet := func() bool { return r.outgoing == 0 && workflow.AllHandlersFinished(ctx) }
+	for first := true; first || !quiet(); first = false {
+		if err := workflow.Await(ctx, quiet); err != nil {
+			_, err = r.cancelled(ctx, err)
+			return err
+		}
+		r.drain(ctx) // which may have to answer
 	}
-	r.drain(ctx)
+	for _, run := range r.running {
+		if !run.settled() {
+			r.Entries = append(r.Entries, run.Entry)
+		}
+	}
 	return workflow.NewContinueAsNewError(ctx, Research, r.given, &r.State)
 }
 
-// finish completes the campaign. Its last child is let go first: whoever stops
-// the workers when a campaign is complete leaves nothing half-closed.
+// finish ends the campaign. Its last children are let go first.
 func (r *research) finish(ctx workflow.Context) (experiment.Best, error) {
-	if r.StopReason == "" { // cancelled
-		return r.fail(ctx, ctx.Err())
+	if r.fatal != nil {
+		return r.fail(ctx, r.fatal)
 	}
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return r.fail(ctx, err)
 	}
-	if r.child != nil {
-		if _, err := workflow.AwaitWithTimeout(ctx, farewell, r.child.IsReady); err != nil {
+	if len(r.running) > 0 {
+		if _, err := workflow.AwaitWithTimeout(ctx, farewell, func() bool { return len(r.running) == 0 }); err != nil {
 			return r.fail(ctx, err)
 		}
 	}

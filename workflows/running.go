@@ -3,6 +3,7 @@ package workflows
 import (
 	"cmp"
 	"errors"
+	"slices"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -13,120 +14,119 @@ import (
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
-// running is an experiment as its parent sees it.
+// running is an experiment as this run of its campaign sees it.
 type running struct {
-	in     ExperimentInput
+	Entry
 	id     string            // workflow id
+	cancel func()            // dismisses it
+	child  workflow.Future   // of the workflow, when this run has started it
 	result *ExperimentResult // set by its report
 	ended  string            // set when it says that it ends without a decision
 	wait   time.Duration     // before the next attempt to start it, while it runs unseen
 }
 
+func (run *running) settled() bool { return run.result != nil }
+
+// enter moves the experiment to a stage.
+func (run *running) enter(ctx workflow.Context, s experiment.Stage) {
+	run.Stage, run.Since, run.Deadline = s, workflow.Now(ctx), time.Time{}
+}
+
 // errStillRunning says that the child lives but not as a child of this run.
 var errStillRunning = errors.New("the experiment is running already")
 
-// experiment runs the next experiment until it is decided, whatever happens to
-// its workflow. It returns early when the campaign is cancelled, when it is
-// stopped while in trouble, or when the proposer has nothing left to try.
-func (r *research) experiment(ctx workflow.Context) error {
-	r.begin(ctx)
-	for failures := 0; r.running.result == nil; {
-		err := r.attempt(ctx)
+// launch looks after an experiment from now on.
+func (r *research) launch(ctx workflow.Context, run *running) {
+	ctx, run.cancel = workflow.WithCancel(ctx)
+	r.running = append(r.running, run)
+	slices.SortFunc(r.running, func(a, b *running) int { return a.Number - b.Number })
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		r.tend(ctx, run)
+		r.running = slices.DeleteFunc(r.running, func(other *running) bool { return other == run })
+		r.stirred = true
+	})
+}
+
+// tend sees to it that an experiment is decided, whatever happens to its
+// workflow. It returns early when the experiment is dismissed, when the campaign
+// is cancelled or is stopped while in trouble, or when the proposers have
+// nothing left to try.
+func (r *research) tend(ctx workflow.Context, run *running) {
+	for failures := 0; !run.settled(); {
+		err := r.attempt(ctx, run)
 		switch {
-		case ctx.Err() != nil:
-			return ctx.Err()
+		case ctx.Err() != nil || run.settled():
+			return
 		case err == nil || errors.Is(err, errStillRunning):
 			continue
 		case refusal(err) == activities.ErrNothingLeft:
-			r.StopReason, r.running = reasonOf(err), nil
-			return nil
+			r.exhaust(run, reasonOf(err))
+			return
 		}
-		r.releaseTurn(r.running)
 		if failures++; failures < maxFailures && refusal(err) == "" {
-			if err := workflow.Sleep(ctx, rerunDelay); err != nil {
-				return err
-			}
+			_ = workflow.Sleep(ctx, rerunDelay) // cancelled: the next attempt sees it
 			continue
 		}
-		if failures = 0; r.inTrouble(ctx, err) {
-			r.running = nil
-			return ctx.Err()
+		if failures = 0; r.inTrouble(ctx, run, err) {
+			return
 		}
 	}
-	return r.conclude(ctx)
+	if run.child != nil { // whoever stops the workers when a campaign is complete leaves nothing half-closed
+		_ = workflow.Await(ctx, run.child.IsReady)
+	}
 }
 
 // inTrouble pauses the campaign, says why, and waits for somebody who can help.
 // It returns whether the experiment is given up.
-func (r *research) inTrouble(ctx workflow.Context, err error) (over bool) {
-	r.Paused, r.Trouble = true, r.running.id+": "+reasonOf(err)
-	for r.Paused && r.StopReason == "" && ctx.Err() == nil {
-		r.waitPaused(ctx)
-		if r.StopReason == "" {
-			r.StopReason = r.limit(workflow.Now(ctx))
-		}
-	}
-	if ctx.Err() == nil {
-		r.Trouble = ""
-	}
+func (r *research) inTrouble(ctx workflow.Context, run *running, err error) (over bool) {
+	r.Paused, r.Trouble, r.stirred = true, run.id+": "+reasonOf(err), true
+	_ = workflow.Await(ctx, func() bool { return !r.Paused || r.StopReason != "" })
 	return r.StopReason != "" || ctx.Err() != nil
-}
-
-// begin fixes the input of the next experiment. Every attempt at it gets the
-// same, hints included.
-func (r *research) begin(ctx workflow.Context) {
-	parent := experiment.Incumbent{Commit: r.Campaign.Base}
-	if r.Incumbent != nil {
-		parent = *r.Incumbent
-	}
-	r.running = &running{
-		in: ExperimentInput{Campaign: r.Campaign, Number: r.Next, Parent: parent, Program: r.Program},
-		id: experiment.ExperimentID(r.Campaign.Tag(), r.Next),
-	}
-	if r.Next > 0 { // the baseline has no proposer
-		r.running.in.Hints, r.Hints = r.Hints, nil
-	}
-	r.started = workflow.Now(ctx)
-	r.publish(ctx)
 }
 
 // attempt starts the experiment's workflow, or finds it running, and waits
 // until it is decided (nil) or has ended without a decision.
-func (r *research) attempt(ctx workflow.Context) error {
-	run := r.running
+func (r *research) attempt(ctx workflow.Context, run *running) error {
 	run.ended = ""
-	child := workflow.ExecuteChildWorkflow(childOptions(ctx, run), Experiment, run.in)
-	r.child = child
-	err := child.GetChildWorkflowExecution().Get(ctx, nil)
+	in := ExperimentInput{
+		Campaign: r.Campaign, Number: run.Number, Revision: run.Revision, Parent: run.Parent, Hints: run.Hints, Idea: run.Idea,
+	}
+	if run.baseline() {
+		in.Width = r.Limits.Slots()
+	}
+	r.outgoing++
+	child := workflow.ExecuteChildWorkflow(childOptions(ctx, r.Campaign.Tag(), run), Experiment, in)
+	quiet, _ := workflow.NewDisconnectedContext(ctx)
+	err := child.GetChildWorkflowExecution().Get(quiet, nil)
+	r.outgoing--
 	switch {
 	case temporal.IsWorkflowExecutionAlreadyStartedError(err):
-		return r.adopt(ctx)
+		return r.adopt(ctx, run)
 	case err != nil:
 		return err
 	}
-	err = workflow.Await(ctx, func() bool { return run.result != nil || child.IsReady() })
-	if err != nil { // cancelled: the SDK forwards it to the child; wait for its end
-		quiet, _ := workflow.NewDisconnectedContext(ctx)
+	run.child = child
+	if err := workflow.Await(ctx, func() bool { return run.settled() || child.IsReady() }); err != nil {
+		// Cancelled: the SDK forwards it to the child; wait for its end.
 		return errors.Join(err, child.Get(quiet, nil))
 	}
-	if run.result != nil {
+	if run.settled() {
 		return nil
 	}
 	var result ExperimentResult
 	if err := child.Get(ctx, &result); err != nil {
 		return err
 	}
-	r.report(Report{Number: run.in.Number, Result: &result})
+	r.report(ctx, Report{Number: run.Number, Result: &result})
 	return nil
 }
 
 // adopt waits for the messages of a child that an earlier run started. It waits
 // for a while only: the caller then tries to start it again, which works when
 // the child has died without a word.
-func (r *research) adopt(ctx workflow.Context) error {
-	run := r.running
-	workflow.SignalExternalWorkflow(ctx, run.id, "", SignalAdopt, nil) // gone: the next attempt starts it
-	heard := func() bool { return run.result != nil || run.ended != "" }
+func (r *research) adopt(ctx workflow.Context, run *running) error {
+	r.tell(ctx, run.id, SignalAdopt, nil) // gone: the next attempt starts it
+	heard := func() bool { return run.settled() || run.ended != "" }
 	run.wait = min(max(2*run.wait, adoptRetry), adoptAtMost)
 	_, err := workflow.AwaitWithTimeout(ctx, run.wait, heard)
 	switch {
@@ -138,52 +138,75 @@ func (r *research) adopt(ctx workflow.Context) error {
 		return err
 	case run.ended != "":
 		return errors.New(run.ended)
-	case run.result == nil:
+	case !run.settled():
 		return errStillRunning
 	}
 	return nil
 }
 
-// conclude takes the decided experiment into the state.
-func (r *research) conclude(ctx workflow.Context) error {
-	result := *r.running.result
-	r.settle(result)
-	r.last, r.running = result.Brief, nil
-	if result.Brief.Experiment == 0 && result.Brief.Verdict == experiment.Crash {
-		r.Baseline, r.Incumbent = nil, nil
-		return baselineError(string(result.Brief.Reason) + ": " + result.Message)
+// ready takes in how far a child has come.
+func (r *research) ready(ctx workflow.Context, m Ready) {
+	run := r.find(m.Number)
+	if run == nil {
+		return // decided or dismissed
 	}
-	return nil
+	switch {
+	case m.Training:
+		run.Revision, run.Parent = m.Revision, r.parentOf(run, m)
+		if run.Stage != experiment.Training {
+			run.enter(ctx, experiment.Training)
+		}
+	case run.Stage == experiment.Training: // it did not get its order, or has begun anew
+		r.tell(ctx, run.id, SignalOrder, Order{Revision: m.Revision, Rejected: run.Rejected})
+	case m.Revision < run.Revision: // nor that one
+		r.tell(ctx, run.id, SignalOrder, Order{Revision: m.Revision, Parent: &run.Parent, Next: run.Revision})
+		return
+	default:
+		if m.Revision == run.Revision && run.Stage != experiment.Proposing {
+			return // said twice
+		}
+		run.Approved = run.Approved && m.Rebased
+		run.Revision, run.Parent, run.Failed = m.Revision, r.parentOf(run, m), m.Failed
+		run.enter(ctx, experiment.Ready)
+		r.askApproval(ctx, run)
+	}
+	run.Commit, run.Title, run.Failed = m.Commit, m.Title, m.Failed
+}
+
+// parentOf is the parent that a child names. One that a lost run of the campaign
+// chose is known by its commit alone.
+func (r *research) parentOf(run *running, m Ready) experiment.Incumbent {
+	switch {
+	case m.Parent == run.Parent.Commit:
+		return run.Parent
+	case m.Parent == r.incumbentCommit():
+		return r.incumbent()
+	}
+	return experiment.Incumbent{Commit: m.Parent}
 }
 
 // report takes in a decision, once: a child says it again until it knows that
 // it was heard, and its completion says it too.
-func (r *research) report(m Report) {
-	if r.running == nil || m.Number != r.running.in.Number || r.running.result != nil {
+func (r *research) report(ctx workflow.Context, m Report) {
+	run := r.find(m.Number)
+	switch {
+	case run == nil:
+		return
+	case m.Result == nil:
+		run.ended = m.Ended
 		return
 	}
-	if m.Result == nil {
-		r.running.ended = m.Ended
-		return
+	result := *m.Result
+	run.result = &result
+	r.settle(result)
+	if began := run.Since.Add(-time.Duration(result.IdleSeconds * float64(time.Second))); began.Before(r.ResumedAt) {
+		result.IdleSeconds = 0 // the slot was idle because the campaign was paused
 	}
-	r.running.result = m.Result
-	r.releaseTurn(r.running)
-}
-
-// turn answers a child that asks to decide: at once when no other decision is
-// in progress, and again when the same child asks again.
-func (r *research) turn(ctx workflow.Context, m Turn) {
-	run := r.running
-	if run == nil || m.Number != run.in.Number || r.deciding != nil && r.deciding != run {
-		return // stale; or it asks again when the other decision is done
-	}
-	r.deciding = run
-	workflow.SignalExternalWorkflow(ctx, run.id, "", SignalDecide, Grant{Incumbent: r.Incumbent, Noise: r.Noise})
-}
-
-func (r *research) releaseTurn(run *running) {
-	if r.deciding == run {
-		r.deciding = nil
+	r.Slots.Add(result.BusySeconds, result.IdleSeconds)
+	r.last = r.Recent[len(r.Recent)-1]
+	if run.baseline() && result.Brief.Verdict == experiment.Crash {
+		r.Baseline, r.Incumbent = nil, nil
+		r.fatal = baselineError(string(result.Brief.Reason) + ": " + result.Message)
 	}
 }
 
@@ -219,8 +242,8 @@ const (
 	// lives talks by itself; this finds the one that died silently.
 	adoptRetry  = time.Minute
 	adoptAtMost = 5 * time.Minute
-	// farewell bounds the wait of a campaign that is complete for its last child,
-	// which has reported and ends at once unless no worker is left.
+	// farewell bounds the wait of a campaign that is complete for its last
+	// children, which have reported and end at once unless no worker is left.
 	farewell = 10 * time.Second
 	// cancelWait bounds the wait for an adopted child to end: its trainer is
 	// killed within seconds, and a child that is gone never answers.

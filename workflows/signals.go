@@ -10,21 +10,31 @@ import (
 
 // The signals between a campaign and its experiments: see the package comment.
 const (
-	SignalTurn   = "turn"   // child to parent: Turn
-	SignalDecide = "decide" // parent to child: Grant
+	SignalReady  = "ready"  // child to parent: Ready
+	SignalOrder  = "order"  // parent to child: Order
 	SignalReport = "report" // child to parent: Report
 	SignalAdopt  = "adopt"  // parent to child, without content
 )
 
-// Turn asks to decide.
-type Turn struct {
-	Number int `json:"number"`
+// Ready says how far a child has come: its candidate is prepared, or has a slot
+// already.
+type Ready struct {
+	Number   int    `json:"number"`
+	Revision int    `json:"revision,omitempty"`
+	Parent   string `json:"parent"` // commit that the candidate changes
+	Commit   string `json:"commit,omitempty"`
+	Title    string `json:"title,omitempty"`
+	Failed   bool   `json:"failed,omitempty"`   // there is nothing to train: it only has to be decided
+	Rebased  bool   `json:"rebased,omitempty"`  // the change of the revision before, on another parent
+	Training bool   `json:"training,omitempty"` // it has had its order
 }
 
-// Grant is the turn: what to decide against.
-type Grant struct {
-	Incumbent *experiment.Incumbent `json:"incumbent,omitempty"`
-	Noise     experiment.Noise      `json:"noise"`
+// Order answers Ready: go on, or start over on another parent.
+type Order struct {
+	Revision int                   `json:"revision,omitempty"` // that it answers; an order for another one is stale
+	Parent   *experiment.Incumbent `json:"parent,omitempty"`   // make the candidate again as a change to this; nil: train and decide it
+	Next     int                   `json:"next,omitempty"`     // its revision then
+	Rejected string                `json:"rejected,omitempty"` // do not train it: why
 }
 
 // Report is a child's last word: its decision, or why it ends without one.
@@ -57,14 +67,19 @@ func on[T any](ctx workflow.Context, name string, do func(T)) inlet {
 func (r *research) inlets(ctx workflow.Context) []inlet {
 	type nothing = any // people send all kinds of it
 	return []inlet{
-		on(ctx, SignalTurn, func(m Turn) { r.turn(ctx, m) }),
-		on(ctx, SignalReport, func(m Report) { r.report(m) }),
+		on(ctx, SignalReady, func(m Ready) { r.ready(ctx, m) }),
+		on(ctx, SignalReport, func(m Report) { r.report(ctx, m) }),
 		on(ctx, MessagePause, func(nothing) { _, _ = r.onPause(ctx) }),
 		on(ctx, MessageResume, func(nothing) { _, _ = r.onResume(ctx) }),
 		on(ctx, MessageStop, func(nothing) { _, _ = r.onStop(ctx) }),
 		on(ctx, MessageHint, func(h Hint) {
 			if text := strings.TrimSpace(h.Text); text != "" {
 				r.addHint(strings.ToValidUTF8(text[:min(len(text), maxHint)], ""))
+			}
+		}),
+		on(ctx, MessageApprove, func(a Approve) {
+			if r.mayApprove(a) == nil {
+				_, _ = r.onApprove(ctx, a)
 			}
 		}),
 	}
@@ -74,7 +89,7 @@ func (r *research) inlets(ctx workflow.Context) []inlet {
 func (r *research) listen(ctx workflow.Context) {
 	s := workflow.NewSelector(ctx)
 	for _, in := range r.inlets(ctx) {
-		s.AddReceive(in.channel, func(workflow.ReceiveChannel, bool) { in.take() })
+		s.AddReceive(in.channel, func(workflow.ReceiveChannel, bool) { in.take(); r.stirred = true })
 	}
 	for {
 		s.Select(ctx)
@@ -87,4 +102,17 @@ func (r *research) drain(ctx workflow.Context) {
 		for in.take() {
 		}
 	}
+}
+
+// tell sends a signal to a child. It is counted until the server has it: a run
+// that continues as new before that would take it along into its grave. A child
+// that is gone is no error here; whoever waits for its end hears of it.
+func (r *research) tell(ctx workflow.Context, id, name string, arg any) {
+	sent := workflow.SignalExternalWorkflow(ctx, id, "", name, arg)
+	r.outgoing++
+	quiet, _ := workflow.NewDisconnectedContext(ctx)
+	workflow.Go(quiet, func(ctx workflow.Context) {
+		_ = sent.Get(ctx, nil)
+		r.outgoing--
+	})
 }

@@ -1,8 +1,10 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
+	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -12,26 +14,38 @@ const (
 	maxHints    = 20       // pending hints; a signal beyond them drops the oldest
 	maxHint     = 2_000    // bytes of one hint
 	maxProgram  = 64 << 10 // bytes of program.md
+	maxIdeas    = 20       // people's own proposals that wait
+	maxPatch    = 64 << 10 // bytes of one
 	maxFailures = 3        // ends without a report in a row, before the campaign pauses itself
 )
 
-// State is a campaign between two experiments.
+// State is a campaign at any moment.
 type State struct {
-	Campaign   experiment.Campaign   `json:"campaign"` // zero until prepared
-	Limits     experiment.Limits     `json:"limits"`
-	StartedAt  time.Time             `json:"started_at"` // of the first of the runs that continue one another: wall_time counts from here
-	Next       int                   `json:"next"`       // number of the next experiment
-	Before     int                   `json:"before"`     // experiments decided before StartedAt
-	Incumbent  *experiment.Incumbent `json:"incumbent,omitempty"`
-	Baseline   *experiment.Incumbent `json:"baseline,omitempty"`
-	Noise      experiment.Noise      `json:"noise"`
-	Tally      experiment.Tally      `json:"tally"`
-	Recent     []experiment.Brief    `json:"recent,omitempty"`
-	Hints      []string              `json:"hints,omitempty"`   // not yet handed to a proposer
-	Program    string                `json:"program,omitempty"` // digest of the program.md for the next experiments
-	Paused     bool                  `json:"paused,omitempty"`
-	Trouble    string                `json:"trouble,omitempty"` // why it paused itself
-	StopReason string                `json:"stop_reason,omitempty"`
+	Campaign   experiment.Campaign         `json:"campaign"` // zero until prepared
+	Limits     experiment.Limits           `json:"limits"`
+	Approval   experiment.Approval         `json:"approval,omitzero"`
+	StartedAt  time.Time                   `json:"started_at"`            // of the first of the runs that continue one another: wall_time counts from here
+	ResumedAt  time.Time                   `json:"resumed_at,omitzero"`   // end of the last pause
+	Next       int                         `json:"next"`                  // number of the next new experiment
+	Open       []activities.OpenExperiment `json:"open,omitempty"`        // begun before, ended without a decision: they come first
+	Entries    []Entry                     `json:"entries,omitempty"`     // begun and not decided; set for the next run alone
+	Before     int                         `json:"before"`                // experiments decided before StartedAt
+	Decided    int                         `json:"decided"`               // results, the baseline's included
+	LastKeep   int                         `json:"last_keep"`             // Sequence of the newest keep
+	Incumbent  *experiment.Incumbent       `json:"incumbent,omitempty"`   // after the newest decision
+	Baseline   *experiment.Incumbent       `json:"baseline,omitempty"`    //
+	Noise      experiment.Noise            `json:"noise"`                 // after the newest decision
+	Tally      experiment.Tally            `json:"tally"`                 //
+	Recent     []experiment.Brief          `json:"recent,omitempty"`      // in order of decision
+	Slots      experiment.SlotTime         `json:"slots"`                 //
+	Spent      experiment.Spent            `json:"spent,omitzero"`        //
+	Hints      []string                    `json:"hints,omitempty"`       // not yet handed to a proposer
+	Ideas      []activities.TakeIdeaResult `json:"ideas,omitempty"`       // not yet begun
+	Exhausted  string                      `json:"exhausted,omitempty"`   // why the proposers have nothing left to change in the incumbent
+	NoAhead    bool                        `json:"no_ahead,omitempty"`    // they have nothing left to change in a candidate that trains
+	Paused     bool                        `json:"paused,omitempty"`      //
+	Trouble    string                      `json:"trouble,omitempty"`     // why it paused itself
+	StopReason string                      `json:"stop_reason,omitempty"` //
 
 	// ContinueAfter makes a run continue as new after so many events instead of
 	// when the server suggests it. Zero but in tests; it stands here, not in a
@@ -39,39 +53,82 @@ type State struct {
 	ContinueAfter int `json:"continue_after,omitempty"`
 }
 
+// Entry is an experiment that is begun and not decided.
+type Entry struct {
+	Number   int                  `json:"number"`
+	Revision int                  `json:"revision,omitempty"`
+	Parent   experiment.Incumbent `json:"parent"` // of this revision; Runs is 0 for one that is not measured yet
+	Stage    experiment.Stage     `json:"stage"`
+	Since    time.Time            `json:"since"` // it is in this stage
+	Hints    []string             `json:"hints,omitempty"`
+	Idea     string               `json:"idea,omitempty"`
+	Commit   string               `json:"commit,omitempty"` // of the candidate, once it is prepared
+	Title    string               `json:"title,omitempty"`
+	Failed   bool                 `json:"failed,omitempty"`   // there is nothing to train
+	Trained  bool                 `json:"trained,omitempty"`  // its training is paid for: it is measured as it is
+	Approved bool                 `json:"approved,omitempty"` // by a person, or by the default
+	Rejected string               `json:"rejected,omitempty"` // why, if it is not to be trained
+	Deadline time.Time            `json:"deadline,omitzero"`  // of Awaiting
+}
+
+func (e *Entry) baseline() bool { return e.Number == 0 }
+
+// needsNoSlot: there is nothing to train, or somebody does not want it trained.
+func (e *Entry) needsNoSlot() bool { return e.Failed || e.Rejected != "" }
+
+// slots is how many of n slots the experiment takes.
+func (e *Entry) slots(n, seeds int) int {
+	switch {
+	case e.Stage != experiment.Training || e.needsNoSlot():
+		return 0
+	case e.baseline():
+		return min(n, seeds)
+	}
+	return 1
+}
+
 // prepared says whether the campaign is resolved.
 func (s *State) prepared() bool { return s.Campaign.Settings.Tag != "" }
 
 // resume takes over what the ledger of the campaign holds.
-func (s *State) resume(ledger ledgerState) {
-	s.Next = ledger.Next
+func (s *State) resume(ledger activities.LedgerState) {
+	s.Next, s.Open, s.Decided = ledger.Next, ledger.Open, ledger.Decided
 	s.Incumbent = ledger.Incumbent
 	s.Baseline = ledger.Baseline
 	s.Noise = ledger.Noise
 	s.Tally = ledger.Tally
+	s.LastKeep = s.Decided - 1 - s.Tally.SinceKeep
 	s.Before = ledger.Tally.Experiments
 	s.Recent = lastBriefs(ledger.Recent)
-	if s.Program == "" { // else set_program was faster
-		s.Program = s.Campaign.Program
-	}
 }
 
-// settle counts one decided experiment.
+// settle counts one decided experiment. Decisions become known in another order
+// than they were made in when a child dies between the two.
 func (s *State) settle(result ExperimentResult) {
-	n := result.Brief.Experiment
-	s.Noise = result.Noise
-	if result.Incumbent.Commit != "" {
-		incumbent := result.Incumbent
-		s.Incumbent = &incumbent
+	brief := result.Brief
+	if result.Sequence >= s.Decided {
+		s.Decided = result.Sequence + 1
+		s.Noise = result.Noise
+		if i := result.Incumbent; i.Commit != "" && (s.Incumbent == nil || *s.Incumbent != i) {
+			s.Incumbent, s.Exhausted, s.NoAhead = &i, "", false
+		}
 	}
-	if n == 0 {
-		s.Baseline = s.Incumbent
+	if brief.Verdict == experiment.Keep {
+		s.LastKeep = max(s.LastKeep, result.Sequence)
+	}
+	if brief.Experiment == 0 {
+		i := result.Incumbent
+		s.Baseline = &i
 	} else {
-		s.Tally.Add(result.Brief.Verdict)
+		s.Tally.Add(brief.Verdict)
 	}
-	s.Recent = lastBriefs(append(s.Recent, result.Brief))
-	s.Next = n + 1
-	s.Trouble = ""
+	s.Tally.SinceKeep = s.Decided - 1 - s.LastKeep
+	at := len(s.Recent)
+	for at > 0 && s.Recent[at-1].Sequence > brief.Sequence {
+		at--
+	}
+	s.Recent = lastBriefs(slices.Insert(s.Recent, at, brief))
+	s.Spent.Add(result.Spent)
 }
 
 // limit names the limit that is reached, or returns "".

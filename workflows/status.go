@@ -31,7 +31,7 @@ func (r *research) phase() experiment.Phase {
 		return experiment.Paused
 	case !r.prepared():
 		return experiment.Preparing
-	case r.Next == 0:
+	case r.Baseline == nil:
 		return experiment.Measuring
 	}
 	return experiment.Running
@@ -50,10 +50,16 @@ func (r *research) status() experiment.Status {
 	s := experiment.Status{
 		Best: r.best(), Limits: r.Limits, Budget: r.settings().Budget, Proposer: r.settings().Proposer,
 		StartedAt: r.StartedAt, Baseline: r.Baseline, Noise: r.Noise, Recent: lastBriefs(r.Recent),
-		Trouble: r.Trouble, StopReason: r.StopReason, Hints: len(r.Hints),
+		Trouble: r.Trouble, StopReason: r.StopReason, Hints: len(r.Hints), Ideas: len(r.Ideas),
+		Slots: r.Slots, Spent: r.Spent, Approval: r.Approval, Running: []experiment.Ongoing{},
 	}
-	if run := r.running; run != nil {
-		s.Running = append(s.Running, experiment.Ongoing{Experiment: run.in.Number, WorkflowID: run.id, StartedAt: r.started})
+	for _, run := range r.running {
+		if !run.settled() {
+			s.Running = append(s.Running, experiment.Ongoing{
+				Experiment: run.Number, WorkflowID: run.id, Stage: run.Stage, Parent: run.Parent.Experiment, Title: run.Title,
+				Commit: run.Commit, StartedAt: run.Since, Deadline: run.Deadline, Revision: run.Revision,
+			})
+		}
 	}
 	return s
 }
@@ -102,9 +108,6 @@ func (r *research) details(now time.Time) string {
 	if r.StopReason != "" {
 		fmt.Fprintf(&b, " (%s)", r.StopReason)
 	}
-	if run := r.running; run != nil {
-		fmt.Fprintf(&b, ", experiment %d (`%s`)", run.in.Number, run.id)
-	}
 	b.WriteString("\n\n")
 	if r.Trouble != "" {
 		fmt.Fprintf(&b, "**Trouble:** %s\n\nResume it when that is cured.\n\n", oneLine(r.Trouble))
@@ -122,8 +125,38 @@ func (r *research) details(now time.Time) string {
 		fmt.Fprintf(&b, "| rate | %.1f experiments per hour |\n", float64(t.Experiments-r.Before)/hours)
 	}
 	fmt.Fprintf(&b, "| limits | %s |\n| budget | %v of charged training per run |\n", limitsText(r.Limits), r.settings().Budget)
+	if share := r.Slots.BusyShare; share != nil {
+		fmt.Fprintf(&b, "| slots | %d, busy %.1f %% of the time |\n", r.Limits.Slots(), 100**share)
+	}
+	if s := r.Spent; s.PromptTokens+s.CompletionTokens > 0 {
+		fmt.Fprintf(&b, "| language model | %d tokens read, %d written, $%.2f |\n", s.PromptTokens, s.CompletionTokens, s.CostUSD)
+	}
+	writeRunning(&b, r.status().Running)
 	writeRecent(&b, r.Recent)
 	return b.String()
+}
+
+// writeRunning lists what is under way, and how to answer what waits.
+func writeRunning(b *strings.Builder, running []experiment.Ongoing) {
+	if len(running) == 0 {
+		return
+	}
+	b.WriteString("\n| # | stage | change to | what |\n|---|---|---|---|\n")
+	waiting := false
+	for _, e := range running {
+		parent, stage := fmt.Sprintf("#%d", e.Parent), string(e.Stage)
+		if e.Experiment == 0 {
+			parent = ""
+		}
+		if e.Stage == experiment.Awaiting {
+			waiting = true
+			stage = "awaiting approval until " + e.Deadline.UTC().Format("15:04 MST")
+		}
+		fmt.Fprintf(b, "| %d | %s | %s | %s |\n", e.Experiment, stage, parent, oneLine(e.Title))
+	}
+	if waiting {
+		b.WriteString("\nAnswer with the Update or signal `approve`: `{\"experiment\":N,\"accept\":true}`.\n")
+	}
 }
 
 func writeRecent(b *strings.Builder, recent []experiment.Brief) {
@@ -157,6 +190,9 @@ func (t *trial) publish(ctx workflow.Context, brief experiment.Brief) {
 func (t *trial) summary(step string, again int) string {
 	switch {
 	case step == "propose" && again == 0:
+		if t.in.Revision > 0 {
+			return fmt.Sprintf("#%d propose: again, as a change to #%d", t.in.Number, t.in.Parent.Experiment)
+		}
 		return fmt.Sprintf("#%d propose: a change to #%d", t.in.Number, t.in.Parent.Experiment)
 	case again > 0 && (step == "propose" || step == "apply"):
 		step = fmt.Sprintf("%s, repair %d", step, again)

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,28 @@ func count(calls []string, prefix string) (n int) {
 		}
 	}
 	return n
+}
+
+// callsOf lists the calls for one experiment, whatever its revision.
+func callsOf(d *double.Double, n int) (calls []string) {
+	for _, call := range d.Calls() {
+		if is := fmt.Sprintf(" %d", n); strings.Contains(call, is+"/") || strings.Contains(call, is+".") {
+			if !strings.HasPrefix(call, "prepare") {
+				calls = append(calls, call)
+			}
+		}
+	}
+	return calls
+}
+
+// inTraining lists the experiments that have a slot.
+func inTraining(s experiment.Status) (numbers []int) {
+	for _, e := range s.Running {
+		if e.Stage == experiment.Training {
+			numbers = append(numbers, e.Experiment)
+		}
+	}
+	return numbers
 }
 
 func settings(experiments int) experiment.Settings {

@@ -13,6 +13,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,9 +35,13 @@ type Double struct {
 	OnEvaluate   func(activities.EvaluateInput) (*experiment.Failure, error)
 	OnDecide     func(activities.DecideInput) error
 	OnSetProgram func(activities.SetProgramInput) error
+	OnTakeIdea   func(activities.TakeIdeaInput) error
 
 	// Score is the val_bpb of a run; default: it falls by 0.01 with each experiment.
 	Score func(n, run int) float64
+	// Rebases makes proposals that are carried over to another parent; otherwise
+	// they are made anew, as by hpo.
+	Rebases bool
 	// Slot is the task queue that Train names for Evaluate; default train-cpu.
 	Slot string
 	// Start is the campaign's time of start.
@@ -46,6 +52,7 @@ type Double struct {
 	hints    []string // of all proposals
 	recorded *experiment.Settings
 	results  []activities.DecideResult
+	begun    map[int]activities.OpenExperiment // proposed, by number
 }
 
 // Register makes d's activities known to a worker or a test environment.
@@ -76,10 +83,21 @@ func (d *Double) Decided() []activities.DecideResult {
 	return append([]activities.DecideResult(nil), d.results...)
 }
 
-func (d *Double) note(step string, n, k int) {
+func (d *Double) note(step string, n, k int) { d.log(fmt.Sprintf("%s %d/%d", step, n, k)) }
+
+// noteRevision is "propose 7/0", and "propose 7.2/0" for the second revision.
+func (d *Double) noteRevision(step string, n, revision, k int) {
+	if revision == 0 {
+		d.note(step, n, k)
+		return
+	}
+	d.log(fmt.Sprintf("%s %d.%d/%d", step, n, revision, k))
+}
+
+func (d *Double) log(call string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.calls = append(d.calls, fmt.Sprintf("%s %d/%d", step, n, k))
+	d.calls = append(d.calls, call)
 }
 
 // Prepare answers with the campaign and what the ledger holds.
@@ -138,12 +156,18 @@ func (d *Double) ledger() activities.LedgerState {
 		l.Recent = append(l.Recent, r.Brief)
 	}
 	l.Recent = l.Recent[max(0, len(l.Recent)-10):]
+	for _, n := range slices.Sorted(maps.Keys(d.begun)) {
+		if !slices.ContainsFunc(d.results, func(r activities.DecideResult) bool { return r.Brief.Experiment == n }) {
+			l.Open = append(l.Open, d.begun[n])
+			l.Next = max(l.Next, n+1)
+		}
+	}
 	return l
 }
 
-// Propose names a change after its number and round.
+// Propose names a change after its number and revision.
 func (d *Double) Propose(_ context.Context, in activities.ProposeInput) (activities.ProposeResult, error) {
-	d.note("propose", in.Number, in.Round)
+	d.noteRevision("propose", in.Number, in.Revision, in.Round)
 	d.mu.Lock()
 	d.hints = append(d.hints, in.Hints...)
 	d.mu.Unlock()
@@ -152,21 +176,47 @@ func (d *Double) Propose(_ context.Context, in activities.ProposeInput) (activit
 			return activities.ProposeResult{}, err
 		}
 	}
-	return activities.ProposeResult{Title: fmt.Sprintf("raise MatrixLR from 0.02 to %.4f", 0.02+float64(in.Number)/1000), Proposer: "double"}, nil
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.begun == nil {
+		d.begun = map[int]activities.OpenExperiment{}
+	}
+	d.begun[in.Number] = activities.OpenExperiment{Number: in.Number, Revision: in.Revision, Parent: in.Parent}
+	out := activities.ProposeResult{Title: fmt.Sprintf("raise MatrixLR from 0.02 to %.4f", 0.02+float64(in.Number)/1000), Proposer: "double", Program: Digest("program")}
+	switch {
+	case in.Idea != "":
+		out.Proposer, out.Title = experiment.Person, "a person's idea"
+		out.Rebased = in.Revision > 0
+	case d.Rebases:
+		out.Rebased = in.Revision > 0
+		out.Spent = experiment.Spent{PromptTokens: 9000, CompletionTokens: 700, CostUSD: 0.01}
+		if out.Rebased {
+			out.Spent = experiment.Spent{}
+		}
+	}
+	return out, nil
 }
 
 // Apply makes a commit out of the number and round.
 func (d *Double) Apply(_ context.Context, in activities.ApplyInput) (activities.ApplyResult, error) {
-	d.note("apply", in.Number, in.Round)
+	d.noteRevision("apply", in.Number, in.Revision, in.Round)
 	if d.OnApply != nil {
 		if f := d.OnApply(in); f != nil {
 			return activities.ApplyResult{Failure: f}, nil
 		}
 	}
 	return activities.ApplyResult{
-		Commit: Digest("commit", in.Number, in.Round)[:40], Source: Digest("source", in.Number, in.Round),
+		Commit: commit(in), Source: Digest("source", in.Number, in.Revision, in.Round),
 		GraphDigest: Digest("graph", in.Number), SyntaxTokens: 4000, Seconds: 2.5,
 	}, nil
+}
+
+// commit is the candidate's, and the parent itself for the baseline.
+func commit(in activities.ApplyInput) string {
+	if in.Baseline {
+		return in.Parent
+	}
+	return Digest("commit", in.Number, in.Revision, in.Round)[:40]
 }
 
 // Train trains nothing.
@@ -177,7 +227,7 @@ func (d *Double) Train(ctx context.Context, in activities.TrainInput) (activitie
 	}
 	m := experiment.Measurement{
 		Seed: in.Seed, ChargedSeconds: 60.02, WallSeconds: 61.4, Tokens: 4_915_200, Steps: 1200,
-		Parameters: 1_234_567, PeakBytes: 345_678_901, Attempts: 1,
+		Parameters: 1_234_567, PeakBytes: 345_678_901, Attempts: 1, SlotSeconds: 64.5, IdleSeconds: 0.25,
 	}
 	if d.OnTrain != nil {
 		failure, err := d.OnTrain(ctx, in)
@@ -233,6 +283,7 @@ func (d *Double) Decide(_ context.Context, in activities.DecideInput) (activitie
 	}
 	r := decide(in, incumbent)
 	r.Sequence = len(d.results)
+	r.Brief.Sequence = r.Sequence
 	d.results = append(d.results, r)
 	return r, nil
 }
@@ -253,6 +304,9 @@ func decide(in activities.DecideInput, incumbent *experiment.Incumbent) activiti
 		}
 	}
 	switch {
+	case failure != nil && failure.Reason == experiment.Rejected:
+		r.Brief.Verdict, r.Brief.Reason = experiment.Discard, failure.Reason
+		return r
 	case failure != nil:
 		r.Brief.Verdict, r.Brief.Reason = experiment.Crash, failure.Reason
 		return r
@@ -281,7 +335,21 @@ func (d *Double) SetProgram(_ context.Context, in activities.SetProgramInput) (a
 			return activities.SetProgramResult{}, err
 		}
 	}
+	if in.Text == "" {
+		return activities.SetProgramResult{}, nil
+	}
 	return activities.SetProgramResult{Program: Digest(in.Text)}, nil
+}
+
+// TakeIdea takes every patch.
+func (d *Double) TakeIdea(_ context.Context, in activities.TakeIdeaInput) (activities.TakeIdeaResult, error) {
+	d.note("idea", 0, 0)
+	if d.OnTakeIdea != nil {
+		if err := d.OnTakeIdea(in); err != nil {
+			return activities.TakeIdeaResult{}, err
+		}
+	}
+	return activities.TakeIdeaResult{Idea: Digest(in.Patch), Title: in.Title}, nil
 }
 
 // Digest is a stand-in for any digest, of its real length.
