@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/activities/search"
+	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
 // evidence counts the past moves that are like a change, or unlike it.
@@ -109,8 +110,8 @@ func upTo(e evidence) string {
 }
 
 // expected says what should be seen if the hypothesis holds.
-func expected(changes []change, trials []search.Trial, incumbent float64) string {
-	text := fmt.Sprintf("val_bpb falls below the incumbent's %.4f", incumbent)
+func expected(changes []change, trials []search.Trial, parent experiment.Incumbent) string {
+	text := "val_bpb falls below " + bar(parent)
 	for _, c := range changes {
 		if same, _ := gather(c, trials); same.better > 0 {
 			this, _ := c.sides()
@@ -118,4 +119,15 @@ func expected(changes []change, trials []search.Trial, incumbent float64) string
 		}
 	}
 	return text + "; how much is open"
+}
+
+// bar is what a candidate has to beat, in words where it has no score yet.
+func bar(parent experiment.Incumbent) string {
+	switch {
+	case parent.Runs > 0:
+		return fmt.Sprintf("the incumbent's %.4f", parent.ValBpb)
+	case parent.Experiment == 0:
+		return "the baseline's"
+	}
+	return fmt.Sprintf("that of #%d, which is still being measured", parent.Experiment)
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/autoresearch-go/autoresearch/activities/search"
+	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
 const evidenceSource = `package p
@@ -47,7 +48,7 @@ func TestWordsAreTrueToTheCounts(t *testing.T) {
 		if got := hypothesis(changes, trials); got != c.hypothesis {
 			t.Errorf("%s: hypothesis %q; want %q", c.title, got, c.hypothesis)
 		}
-		if got := expected(changes, trials, 2.5); c.expected != "" && got != c.expected {
+		if got := expected(changes, trials, experiment.Incumbent{ValBpb: 2.5, Runs: 1}); c.expected != "" && got != c.expected {
 			t.Errorf("%s: expected effect %q; want %q", c.title, got, c.expected)
 		}
 	}
@@ -67,5 +68,18 @@ func TestEditsHaveUniqueSearchText(t *testing.T) {
 	want := src[:len(src)-len("0.02 // range 0.001..1 log\r\n")] + "0.03 // range 0.001..1 log\r\n"
 	if failure != nil || string(got["p.go"]) != want {
 		t.Errorf("got %q, %+v; want %q", got["p.go"], failure, want)
+	}
+}
+
+// A parent that is not measured has no score to name.
+func TestTheBarOfAnUnscoredParent(t *testing.T) {
+	for want, parent := range map[string]experiment.Incumbent{
+		"val_bpb falls below the incumbent's 2.5000; how much is open":                    {Experiment: 3, ValBpb: 2.5, Runs: 1},
+		"val_bpb falls below the baseline's; how much is open":                            {},
+		"val_bpb falls below that of #7, which is still being measured; how much is open": {Experiment: 7},
+	} {
+		if got := expected(nil, nil, parent); got != want {
+			t.Errorf("%+v: %q; want %q", parent, got, want)
+		}
 	}
 }

@@ -16,8 +16,12 @@ import (
 // HPO changes the tunable constants of the incumbent, one at a time and now and
 // then two, led by what the campaign has measured (see [search.Suggest]). It
 // needs no network and no key. A proposal is a pure function of the request: of
-// the incumbent's files, the history, the campaign's seed, the number and the
-// round. It never proposes a point that was tried with the same code.
+// the parent's files, the history, what is running, the campaign's seed, the
+// number and the round. It never proposes a point that was tried, or is being
+// tried, with the same code. What is running has no score yet and teaches
+// nothing else; neither does a parent that is not measured.
+//
+// Its proposals cost nothing, so it is asked anew when the incumbent moves.
 //
 // Hints and program.md are for proposers that can read: HPO ignores both.
 //
@@ -28,7 +32,10 @@ type HPO struct {
 	known map[string]record // by commit, which never changes
 }
 
-var _ Proposer = (*HPO)(nil)
+var (
+	_ Proposer = (*HPO)(nil)
+	_ Renewer  = (*HPO)(nil)
+)
 
 // record is what is needed of a past candidate.
 type record struct {
@@ -41,6 +48,9 @@ func NewHPO() *HPO { return &HPO{known: map[string]record{}} }
 
 // Name is "hpo".
 func (*HPO) Name() string { return "hpo" }
+
+// Renews implements [Renewer].
+func (*HPO) Renews() {}
 
 // Propose suggests a change of constants. Malformed constants are an error
 // while the incumbent is the baseline, where its author can mend them; later,
@@ -72,7 +82,7 @@ func (h *HPO) Propose(ctx context.Context, r Request) (Answer, error) {
 	return Answer{Proposal: experiment.Proposal{
 		Title:      title(changes),
 		Hypothesis: hypothesis(changes, trials),
-		Expected:   expected(changes, trials, r.Parent.ValBpb),
+		Expected:   expected(changes, trials, r.Parent),
 		Proposer:   h.Name(),
 		Parent:     r.Parent.Commit,
 		Edits:      edits,
@@ -115,35 +125,20 @@ func previous(r Request, parent *editable, rounds []search.Trial) []search.Trial
 	return []search.Trial{{Point: e.point(), From: parent.point(), Failed: true}}
 }
 
-// trials turns the history into what the search learns from.
+// trials turns the history, and what is running, into what the search learns from.
 func (h *HPO) trials(ctx context.Context, r Request, parent *editable) ([]search.Trial, error) {
-	scores := map[string]float64{r.Parent.Commit: r.Parent.ValBpb}
-	for _, past := range r.History {
-		if past.Against != nil {
-			scores[past.Against.Commit] = past.Against.ValBpb
-		}
-		if past.ValBpb != nil && past.Commit != "" {
-			scores[past.Commit] = *past.ValBpb
-		}
+	out, err := h.running(ctx, r, parent)
+	if err != nil {
+		return nil, err
 	}
-	var out []search.Trial
+	scores := known(r)
 	for _, past := range r.History {
 		if past.Reason == experiment.Infra {
 			continue
 		}
-		from, err := h.recall(ctx, r, past.Parent)
+		from, to, err := h.move(ctx, r, parent, Ongoing{Title: past.Title, Proposer: past.Proposer, Parent: past.Parent, Commit: past.Commit})
 		if err != nil {
 			return nil, err
-		}
-		to := fromTitle(past, from, parent)
-		if past.Commit != "" {
-			found, err := h.recall(ctx, r, past.Commit)
-			if err != nil {
-				return nil, err
-			}
-			if found.point != nil {
-				to = found
-			}
 		}
 		if to.point == nil {
 			continue
@@ -159,6 +154,50 @@ func (h *HPO) trials(ctx context.Context, r Request, parent *editable) ([]search
 		out = append(out, trial)
 	}
 	return out, nil
+}
+
+// running makes trials of the experiments that are not decided: points that are
+// taken, and that nothing is known of yet.
+func (h *HPO) running(ctx context.Context, r Request, parent *editable) (out []search.Trial, err error) {
+	for _, o := range r.Running {
+		_, to, err := h.move(ctx, r, parent, o)
+		if err != nil {
+			return nil, err
+		}
+		if to.point != nil {
+			out = append(out, search.Trial{Point: to.point, Elsewhere: to.skeleton != parent.skeleton, Pending: true})
+		}
+	}
+	return out, nil
+}
+
+// known is the scores of the candidates that have one.
+func known(r Request) map[string]float64 {
+	scores := map[string]float64{}
+	if r.Parent.Runs > 0 {
+		scores[r.Parent.Commit] = r.Parent.ValBpb
+	}
+	for _, past := range r.History {
+		if past.Against != nil {
+			scores[past.Against.Commit] = past.Against.ValBpb
+		}
+		if past.ValBpb != nil && past.Commit != "" {
+			scores[past.Commit] = *past.ValBpb
+		}
+	}
+	return scores
+}
+
+// move reads where an experiment started and where it went; a record without a
+// point is not known.
+func (h *HPO) move(ctx context.Context, r Request, parent *editable, o Ongoing) (from, to record, err error) {
+	if from, err = h.recall(ctx, r, o.Parent); err != nil {
+		return from, to, err
+	}
+	if to, err = h.recall(ctx, r, o.Commit); err == nil && to.point == nil {
+		to = fromTitle(o, from, parent)
+	}
+	return from, to, err
 }
 
 // recall reads the constants of a past candidate, once.
@@ -192,13 +231,13 @@ func (h *HPO) recall(ctx context.Context, r Request, commit string) (record, err
 var titled = regexp.MustCompile(`(\w+) from \S+ to (\S+)`)
 
 // fromTitle finds the point of an experiment that has no commit, because it did
-// not build or run, or was lost: its title says what it changed.
-func fromTitle(past experiment.Result, from record, parent *editable) record {
-	if past.Proposer != "hpo" || from.point == nil {
+// not build or run, was lost, or is not applied yet: its title says what it changed.
+func fromTitle(o Ongoing, from record, parent *editable) record {
+	if o.Proposer != "hpo" || from.point == nil {
 		return record{}
 	}
 	to := record{maps.Clone(from.point), from.skeleton}
-	for _, m := range titled.FindAllStringSubmatch(past.Title, -1) {
+	for _, m := range titled.FindAllStringSubmatch(o.Title, -1) {
 		if c, ok := parent.constant(m[1]); ok {
 			if literal, err := c.Canonical(m[2]); err == nil {
 				to.point[m[1]] = literal

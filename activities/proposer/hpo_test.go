@@ -194,3 +194,35 @@ func TestHPOLostCandidates(t *testing.T) {
 		t.Errorf("proposes %q again", p.Title)
 	}
 }
+
+// A try against a parent that has no score yet is a point that was tried, and
+// says nothing of what is better.
+func TestHPOOnAnUnscoredParent(t *testing.T) {
+	past := proposertest.Past()
+	parent := experiment.Incumbent{Experiment: 9, Commit: "c9"}
+	past.Files["c9"] = map[string][]byte{proposertest.File: []byte(strings.Replace(proposertest.Source, "= 2 ", "= 3 ", 1))}
+	past.Files["c10"] = map[string][]byte{proposertest.File: []byte(strings.Replace(string(past.Files["c9"][proposertest.File]), "= 0.95 ", "= 0.96 ", 1))}
+	bpb := 2.45
+	past.History = append(past.History, experiment.Result{Experiment: 10, Commit: "c10", Parent: "c9", Verdict: experiment.Discard, ValBpb: &bpb, Proposer: "llm"})
+	named := 0
+	for n := range 60 {
+		r := past.Request(11 + n)
+		r.Parent, r.Files = parent, past.Files["c9"]
+		p, text := propose(t, r)
+		if strings.Contains(p.Hypothesis, "Momentum was") {
+			t.Errorf("%s: %s", p.Title, p.Hypothesis)
+		}
+		if text == string(past.Files["c10"][proposertest.File]) {
+			t.Errorf("%s was tried", p.Title)
+		}
+		if strings.Contains(p.Title, "Momentum") {
+			named++
+		}
+		if !strings.HasPrefix(p.Expected, "val_bpb falls below that of #9, which is still being measured") {
+			t.Errorf("expected: %s", p.Expected)
+		}
+	}
+	if named == 0 {
+		t.Error("Momentum is never changed, so that nothing was tested")
+	}
+}

@@ -59,7 +59,7 @@ type Request struct {
 	Number    int                                            // the experiment to propose for
 	Parent    experiment.Incumbent                           // Runs is 0 when it is not measured yet
 	Files     map[string][]byte                              // the editable files at Parent, by slash path
-	History   []experiment.Result                            // decided experiments, by number, the baseline first
+	History   []experiment.Result                            // decided experiments, in the order of decision, the baseline first
 	Source    func(commit string) (map[string][]byte, error) // editable files of any candidate, or ErrLost
 	Running   []Ongoing                                      // experiments that are not decided yet, by number, this one apart
 	Curve     func(number int) ([]Point, error)              // the training curve of an experiment; empty when it has none. Nil: none are known

@@ -25,7 +25,11 @@ var ErrNothingLeft = errors.New("nothing left to propose")
 //
 // "set" changes tunable constants of the parent, whatever their values are then,
 // and needs no title. Without a repair for a round the answer stays the same.
-// Hints are ignored.
+// Hints are ignored, and so is what else is running.
+//
+// It stands in for a language model, so it is no [Renewer]: when the incumbent
+// moves, what a line has proposed is rebased. Where that fails the line is read
+// again, which helps if it has "set" and nothing else.
 type Script struct{ lines []scriptLine }
 
 var _ Proposer = (*Script)(nil)

@@ -21,6 +21,7 @@ var (
 type gitError struct {
 	args   []string // what was run, without options
 	code   int      // exit status; -1 if it did not start
+	out    []byte   // what it wrote to its standard output
 	stderr string   // what git said
 	err    error
 }

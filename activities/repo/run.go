@@ -83,7 +83,7 @@ func (g git) once(ctx context.Context, c call) ([]byte, error) {
 	if errors.Is(err, exec.ErrNotFound) {
 		return nil, fmt.Errorf("running git: %w; install git", err)
 	}
-	return nil, &gitError{args: c.args, code: cmd.ProcessState.ExitCode(), stderr: message(stderr.String(), err), err: err}
+	return nil, &gitError{args: c.args, code: cmd.ProcessState.ExitCode(), out: out.Bytes(), stderr: message(stderr.String(), err), err: err}
 }
 
 // options come before the command. They are given on the command line where

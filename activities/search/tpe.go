@@ -22,6 +22,9 @@ type Trial struct {
 	Gain float64
 	// Failed says that it has no score: it crashed.
 	Failed bool
+	// Pending says that it is being measured: the point is taken, and that is
+	// all that is known. From is nil.
+	Pending bool
 	// Elsewhere says that the code around the constants was not the
 	// incumbent's, so that the point may be tried again.
 	Elsewhere bool
@@ -86,6 +89,9 @@ func Suggest(space Space, incumbent Point, trials []Trial, seed uint64) (Point, 
 func pairs(trials []Trial) float64 {
 	bar, dry := threshold(trials), 0
 	for _, t := range trials {
+		if t.Pending {
+			continue
+		}
 		dry++
 		if t.From != nil && t.good(bar) {
 			dry = 0

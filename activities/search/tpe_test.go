@@ -297,3 +297,32 @@ func TestSuggestEndsWhenAllIsTried(t *testing.T) {
 		t.Errorf("empty space: %v; want ErrExhausted", err)
 	}
 }
+
+// What is being measured is not proposed again, and says nothing else: neither
+// that changes of one constant no longer help, nor where better values are.
+func TestPendingTrials(t *testing.T) {
+	space := Space{{Name: "A", Kind: Integer, Lo: 1, Hi: 4}, {Name: "B", Kind: Integer, Lo: 1, Hi: 4}}
+	at := Point{"A": "2", "B": "2"}
+	var trials []Trial
+	for i := 0; ; i++ {
+		p, err := Suggest(space, at, trials, uint64(i))
+		if errors.Is(err, ErrExhausted) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range trials {
+			if space.Key(other.Point) == space.Key(p) {
+				t.Fatalf("%v is proposed while it is being measured", p)
+			}
+		}
+		trials = append(trials, Trial{Point: p, Pending: true})
+	}
+	if len(trials) != 15 {
+		t.Errorf("%d points were proposed; want all but the incumbent's, 15", len(trials))
+	}
+	if got := pairs(trials); got != 0 {
+		t.Errorf("pairs = %v of trials that are all pending", got)
+	}
+}

@@ -86,9 +86,23 @@ func (c *Campaign) Request(n int) proposer.Request {
 			if files, ok := c.Files[commit]; ok {
 				return files, nil
 			}
-			return nil, fmt.Errorf("no candidate %s", commit)
+			return nil, fmt.Errorf("%w: no candidate %s", proposer.ErrLost, commit)
 		},
 		Program: "# program\n",
+	}
+}
+
+// Running is what is being tried beside the [Request] for experiment n: a
+// candidate with the incumbent as its parent, one that is not applied yet, and
+// one that the home has lost.
+func (c *Campaign) Running(n int) []proposer.Ongoing {
+	commit := fmt.Sprintf("r%d", n+1)
+	text := strings.Replace(string(c.Files[c.Best.Commit][File]), "= 0.95 ", "= 0.9 ", 1)
+	c.Files[commit] = map[string][]byte{File: []byte(text)}
+	return []proposer.Ongoing{
+		{Number: n + 1, Title: "lower Momentum from 0.95 to 0.9", Proposer: "hpo", Parent: c.Best.Commit, Commit: commit},
+		{Number: n + 2, Title: "raise Depth from 2 to 3", Proposer: "hpo", Parent: c.Best.Commit},
+		{Number: n + 3, Title: "an idea", Proposer: "llm", Parent: c.Best.Commit, Commit: "lost"},
 	}
 }
 
@@ -111,6 +125,34 @@ func Conformance(t *testing.T, deterministic bool, fresh func() proposer.Propose
 		first := propose(t, p, r)
 		r.Round, r.Previous = 1, &first
 		r.Complaint = &experiment.Failure{Reason: experiment.BuildFailed, Message: "train.go:3: no"}
+		check(t, p, r, propose(t, p, r))
+	})
+	t.Run("beside what is running", func(t *testing.T) {
+		p, past := fresh(), Past()
+		r := past.Request(5)
+		r.Running = past.Running(5)
+		check(t, p, r, propose(t, p, r))
+	})
+	if _, renews := fresh().(proposer.Renewer); renews {
+		t.Run("never what is running", func(t *testing.T) { neverTwice(t, fresh()) })
+	}
+	t.Run("on a parent without a score", func(t *testing.T) {
+		p, past := fresh(), Past()
+		r := past.Request(5)
+		r.Parent.ValBpb, r.Parent.Runs = 0, 0
+		got := propose(t, p, r)
+		check(t, p, r, got)
+		if text := got.Hypothesis + got.Expected; strings.Contains(text, "0.0000") {
+			t.Errorf("%q names a score that nobody knows", text)
+		}
+	})
+	t.Run("again on another parent", func(t *testing.T) {
+		p, past := fresh(), Past()
+		r := past.Request(5)
+		check(t, p, r, propose(t, p, r))
+		past.try(6, "= 0.95 ", "= 0.9 ", experiment.Keep, experiment.Improved, 2.4, "lower Momentum from 0.95 to 0.9")
+		r = past.Request(5)
+		r.Revision = 1
 		check(t, p, r, propose(t, p, r))
 	})
 	t.Run("a cancelled context ends it", func(t *testing.T) {
@@ -137,6 +179,34 @@ func Conformance(t *testing.T, deterministic bool, fresh func() proposer.Propose
 			t.Errorf("a fresh proposer answers %+v\nwant %+v", again, want)
 		}
 	})
+}
+
+// neverTwice asks for one experiment after the other while none is decided.
+func neverTwice(t *testing.T, p proposer.Proposer) {
+	past := Past()
+	var running []proposer.Ongoing
+	seen := map[string]string{}
+	for n := 5; n < 25; n++ {
+		r := past.Request(n)
+		r.Running = running
+		got := propose(t, p, r)
+		check(t, p, r, got)
+		files, failure := proposer.ApplyEdits(r.Files, got.Edits)
+		if failure != nil {
+			t.Fatal(failure.Message)
+		}
+		text := string(files[File])
+		if twin := seen[text]; twin != "" {
+			t.Errorf("%q is proposed while %q is running, which is the same", got.Title, twin)
+		}
+		seen[text] = got.Title
+		o := proposer.Ongoing{Number: n, Title: got.Title, Proposer: got.Proposer, Parent: r.Parent.Commit}
+		if n%3 > 0 { // the others are not applied yet: only their titles are known
+			o.Commit = fmt.Sprintf("n%d", n)
+			past.Files[o.Commit] = files
+		}
+		running = append(running, o)
+	}
 }
 
 func propose(t *testing.T, p proposer.Proposer, r proposer.Request) experiment.Proposal {
