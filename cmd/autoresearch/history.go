@@ -13,7 +13,7 @@ func newHistory(a *app) *cobra.Command {
 	var tag string
 	c := &cobra.Command{
 		Use: "history", Short: "all experiments of a campaign", Args: cobra.NoArgs,
-		Long: "History lists the decided experiments from the ledger in the order of their\ndecisions, the baseline (#0) first; experiments that run side by side end in\nanother order than they begin. With --json it is one object a line: the whole record of the experiment.",
+		Long: "History lists the decided experiments from the ledger in the order of their\ndecisions, the baseline (#0) first; experiments that run side by side end in\nanother order than they begin. With --json it is one object a line: the whole\nrecord of the experiment.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, results, err := a.results(cmd.Context(), tag)
 			if err != nil {
@@ -47,8 +47,8 @@ func (a *app) printHistory(results []experiment.Result) {
 	if !terminal {
 		width = 1 << 20 // a pipe gets whole titles
 	}
-	const format = "%4s  %-7s  %8s  %8s  %-14s  %8s  %-7s  "
-	head := fmt.Sprintf(format, "#", "verdict", "val_bpb", "change", "reason", "charged", "commit")
+	const format = "%4s  %-7s  %8s  %8s  %-14s  %8s  %-7s  %-6s  "
+	head := fmt.Sprintf(format, "#", "verdict", "val_bpb", "change", "reason", "charged", "commit", "by")
 	a.line(s.paint(loud, s.clip(head+"title", width)))
 	for _, r := range results {
 		change := "-"
@@ -56,7 +56,7 @@ func (a *app) printHistory(results []experiment.Result) {
 			change = fmt.Sprintf("%+.4f", *r.ValBpb-r.Against.ValBpb)
 		}
 		row := fmt.Sprintf(format, fmt.Sprint(r.Experiment), r.Verdict, bpb(r.ValBpb), change, r.Reason,
-			seconds(r.ChargedSeconds), experiment.ShortCommit(r.Commit))
+			seconds(r.ChargedSeconds), experiment.ShortCommit(r.Commit), r.Proposer)
 		a.line(s.paint(rowColor(r.Verdict), s.clip(row+s.printable(r.Title), width)))
 	}
 }

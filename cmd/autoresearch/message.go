@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,16 +18,18 @@ import (
 )
 
 // updateTimeout bounds an Update: a worker that answers queries answers it at
-// once, but for set_program, which stores a file first.
+// once, but for those that store a file first.
 const updateTimeout = 15 * time.Second
 
 // message is something that a running campaign is told. Every message is an
 // Update, which is answered or refused. Those with a signal can be left for
 // later when no worker is there to answer.
 type message struct {
-	name   string
-	arg    any // nil: none
-	signal bool
+	name     string
+	arg      any                         // nil: none
+	from     func(experiment.Status) any // what arg is, if that depends on where the campaign stands
+	signal   bool
+	patience time.Duration // 0 is updateTimeout
 }
 
 // tell delivers m to the campaign tag, or to the latest one.
@@ -47,27 +50,42 @@ func (a *app) tell(ctx context.Context, tag string, m message) error {
 	if err != nil {
 		return a.leave(ctx, c, tag, m)
 	}
+	if m.from != nil {
+		m.arg = m.from(st)
+	}
 	answer, err := update(ctx, c, tag, m)
 	if err != nil {
 		return err
 	}
-	if note := unread(m, st.Proposer); note != "" {
+	if note := aside(m, st); note != "" {
 		a.note("%s", note)
 	}
 	return a.told(tag, m, answer)
 }
 
+// aside is what somebody who sent m may not expect.
+func aside(m message, st experiment.Status) string {
+	if b, ok := m.arg.(workflows.SetBudget); ok && b.Parallel != nil && *b.Parallel > st.Limits.Slots() {
+		return "workers keep the slots that they were started with: 'autoresearch up' again has as many as the campaign, or add some with 'autoresearch worker --train --slots N'"
+	}
+	return unread(m, st.Proposer)
+}
+
 // unread warns of words that nobody will read.
 func unread(m message, proposer string) string {
-	if proposer == experiment.DefaultProposer && (m.name == workflows.MessageHint || m.name == workflows.MessageSetProgram) {
-		return "the proposer hpo cannot read: it searches the target's constants, whatever hints and program.md say"
+	if asksLLM(proposer) {
+		return ""
+	}
+	switch m.name {
+	case workflows.MessageHint, workflows.MessageSetProgram:
+		return fmt.Sprintf("nobody reads it: only the proposer llm reads hints and program.md, and this campaign has %s", proposer)
 	}
 	return ""
 }
 
 // update asks the workflow and waits for its answer.
 func update(ctx context.Context, c *cluster.Cluster, tag string, m message) (workflows.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(m.patience, updateTimeout))
 	defer cancel()
 	h, err := c.Client.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID: experiment.ResearchID(tag), UpdateName: m.name, Args: m.args(),

@@ -8,6 +8,6 @@ import (
 
 // newPause makes "pause".
 func newPause(a *app) *cobra.Command {
-	return messageCommand(a, "pause", "let the running experiment end, and start no other",
+	return messageCommand(a, "pause", "let the training runs end, and start no other",
 		"", message{name: workflows.MessagePause, signal: true})
 }

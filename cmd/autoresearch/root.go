@@ -55,7 +55,8 @@ func newRoot(a *app) *cobra.Command {
 		group{"run", "Run:", []*cobra.Command{newUp(a), newDoctor(a), newWorker(a), newStart(a), newEngine(a)}},
 		group{"read", "Read:", []*cobra.Command{newStatus(a), newBest(a), newHistory(a), newShow(a), newPlot(a)}},
 		group{"steer", "Steer a running campaign:", []*cobra.Command{
-			newPause(a), newResume(a), newStop(a), newHint(a), newBudget(a), newProgram(a)}},
+			newPause(a), newResume(a), newStop(a), newHint(a), newPropose(a), newApprove(a), newReject(a), newApproval(a),
+			newBudget(a), newProgram(a)}},
 	)
 	root.AddCommand(newVersion(a), &cobra.Command{
 		Use: "exit-codes", Short: "exit status of every command", Long: exitCodesHelp,

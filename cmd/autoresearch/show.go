@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -19,9 +20,9 @@ func newShow(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use: "show N", Short: "one experiment: proposal, diff, curve, verdict and why", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			n, err := strconv.Atoi(strings.TrimPrefix(args[0], "#"))
-			if err != nil || n < 0 {
-				return usage("for example: autoresearch show 7", "%q is not the number of an experiment", args[0])
+			n, err := experimentNumber(cmd, args[0])
+			if err != nil {
+				return err
 			}
 			e, err := a.exhibit(cmd.Context(), tag, n)
 			if err != nil {
@@ -41,7 +42,9 @@ func newShow(a *app) *cobra.Command {
 // exhibit is all that the ledger keeps of an experiment, but for the model.
 type exhibit struct {
 	experiment.Result
-	ProposalText string  `json:"proposal"` // Markdown
+	Revision     int     `json:"revision"`          // how often it was given another parent before it was trained
+	ParentNumber *int    `json:"parent_experiment"` // null for the baseline
+	ProposalText string  `json:"proposal"`          // Markdown
 	Patch        string  `json:"patch"`
 	Curve        []point `json:"curve"`
 }
@@ -60,6 +63,12 @@ func (a *app) exhibit(ctx context.Context, tag string, n int) (exhibit, error) {
 		return exhibit{}, a.noExperiment(ctx, tag, n)
 	}
 	e := exhibit{Result: *r}
+	if e.Revision, err = a.revision(ctx, tag, n); err != nil {
+		return exhibit{}, err
+	}
+	if e.ParentNumber, err = a.parent(ctx, tag, r.Parent); err != nil {
+		return exhibit{}, err
+	}
 	for _, part := range []struct {
 		name string
 		into *string
@@ -72,6 +81,38 @@ func (a *app) exhibit(ctx context.Context, tag string, n int) (exhibit, error) {
 	}
 	e.Curve, err = a.metrics(ctx, tag, n)
 	return e, err
+}
+
+// proposalFile is the name of a proposal's artifact, which begins with its
+// revision.
+var proposalFile = regexp.MustCompile(`/proposal-(\d+)-\d+\.json$`)
+
+// revision is that of the newest proposal.
+func (a *app) revision(ctx context.Context, tag string, n int) (int, error) {
+	keys, err := a.ledgerOf().Store.List(ctx, experiment.Key(tag, n, ""))
+	if err != nil {
+		return 0, fmt.Errorf("list the artifacts of experiment %d: %w", n, err)
+	}
+	newest := 0
+	for _, key := range keys {
+		if m := proposalFile.FindStringSubmatch(key); m != nil {
+			v, _ := strconv.Atoi(m[1])
+			newest = max(newest, v)
+		}
+	}
+	return newest, nil
+}
+
+// parent is the number of the experiment whose candidate is the commit.
+func (a *app) parent(ctx context.Context, tag, commit string) (*int, error) {
+	results, err := a.ledgerOf().Results(ctx, tag)
+	for _, r := range results {
+		// A duplicate has the commit of another experiment, which is not its own.
+		if commit != "" && r.Commit == commit && r.Reason != experiment.Duplicate {
+			return &r.Experiment, err
+		}
+	}
+	return nil, err
 }
 
 // noExperiment tells an unknown campaign, an unknown number and an experiment
@@ -127,9 +168,19 @@ func (a *app) printExhibit(e exhibit) {
 		a.line(fmt.Sprintf("commit    %s  (git --git-dir %s show %s)", e.Commit, a.near(a.home().Repo()), experiment.ShortCommit(e.Commit)))
 	}
 	if e.Parent != "" {
-		a.line("parent    " + e.Parent)
+		a.line("parent    " + e.Parent + parentAside(e))
 	}
-	a.line(fmt.Sprintf("decided   by %s at %s, threshold %.4f, noise %.4f", e.Policy, e.DecidedAt.Local().Format("2006-01-02 15:04:05"), e.Threshold, e.Noise.StdDev))
+	if e.Against != nil {
+		a.line(fmt.Sprintf("against   #%d, val_bpb %.4f: the best at the time", e.Against.Experiment, e.Against.ValBpb))
+	}
+	if e.Proposer != "" {
+		a.line("proposer  " + e.Proposer + spentAside(e.Spent))
+	}
+	if e.Program != "" {
+		a.line(fmt.Sprintf("program   %s  (%s)", e.Program[:min(12, len(e.Program))], a.near(a.home().Artifacts()+"/"+experiment.CampaignKey(e.Campaign, "program-"+e.Program+".md"))))
+	}
+	a.line(fmt.Sprintf("decided   as number %d in order, by %s at %s, threshold %.4f, noise %.4f", e.Sequence, e.Policy, e.DecidedAt.Local().Format("2006-01-02 15:04:05"), e.Threshold, e.Noise.StdDev))
+	a.line("files     " + a.near(a.home().Artifacts()+"/"+experiment.Key(e.Campaign, e.Experiment, "")))
 	for i, m := range e.Measurements {
 		a.line(fmt.Sprintf("run %-5d %s", i, measurement(m, s)))
 	}
@@ -137,6 +188,28 @@ func (a *app) printExhibit(e exhibit) {
 	a.printPatch(s, e.Patch)
 	a.printCurve(s, e.Curve)
 	a.block(s, "last lines of the log", strings.Join(e.LogTail, "\n"))
+}
+
+// parentAside names the parent, and how often it changed.
+func parentAside(e exhibit) string {
+	text := ""
+	if e.ParentNumber != nil {
+		text = fmt.Sprintf("#%d", *e.ParentNumber)
+	}
+	if e.Revision > 0 {
+		text = strings.TrimPrefix(fmt.Sprintf("%s, revision %d: the incumbent had moved", text, e.Revision), ", ")
+	}
+	if text == "" {
+		return ""
+	}
+	return "  (" + text + ")"
+}
+
+func spentAside(s experiment.Spent) string {
+	if s == (experiment.Spent{}) {
+		return ""
+	}
+	return "  (" + spentLine(s) + ")"
 }
 
 // measurement is one run in one line.

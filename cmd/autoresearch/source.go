@@ -42,6 +42,11 @@ func query(ctx context.Context, c *cluster.Cluster, tag string) (experiment.Stat
 
 // status is the workflow's own answer, or what the ledger knows.
 func (a *app) status(ctx context.Context, tag string) (experiment.Status, error) {
+	return a.statusAnd(ctx, tag, func(*cluster.Cluster, experiment.Status) {})
+}
+
+// statusAnd asks more of a Temporal whose workflow has answered.
+func (a *app) statusAnd(ctx context.Context, tag string, more func(*cluster.Cluster, experiment.Status)) (experiment.Status, error) {
 	if tag != "" {
 		if err := checkTag(tag); err != nil {
 			return experiment.Status{}, err
@@ -60,6 +65,9 @@ func (a *app) status(ctx context.Context, tag string) (experiment.Status, error)
 	tag = a.latest(ctx, c, tag)
 	if tag != "" {
 		st, err := query(ctx, c, tag)
+		if err == nil {
+			more(c, st)
+		}
 		if err == nil || ctx.Err() != nil {
 			return st, err
 		}
@@ -134,14 +142,19 @@ func (a *app) ledgerStatus(ctx context.Context, tag string, phase experiment.Pha
 	return st, nil
 }
 
-// statusOf sums up what the ledger has of a campaign.
+// statusOf sums up what the ledger has of a campaign, over all of its workflows.
 func statusOf(c experiment.Campaign, results []experiment.Result) experiment.Status {
 	st := experiment.Status{
 		Limits: c.Settings.Limits, Budget: c.Settings.Budget, Proposer: c.Settings.Proposer, StartedAt: c.StartedAt,
+		Approval: c.Settings.Approval,
 	}
 	st.Tally = tally(results)
 	for _, r := range results {
 		st.Recent = append(st.Recent, r.Brief())
+		st.Spent.Add(r.Spent)
+		for _, m := range r.Measurements {
+			st.Slots.Add(m.SlotSeconds, m.IdleSeconds)
+		}
 		if r.Experiment == 0 && r.ValBpb != nil {
 			b := r.Incumbent
 			st.Baseline = &b

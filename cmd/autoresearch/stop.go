@@ -8,6 +8,6 @@ import (
 
 // newStop makes "stop".
 func newStop(a *app) *cobra.Command {
-	return messageCommand(a, "stop", "let the running experiment end, then complete the campaign",
+	return messageCommand(a, "stop", "let the training runs end, then complete the campaign",
 		"", message{name: workflows.MessageStop, signal: true})
 }
