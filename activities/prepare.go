@@ -50,7 +50,11 @@ func (r *Research) prepare(ctx context.Context, given experiment.Settings) (Prep
 		return PrepareResult{}, err
 	}
 	notify(ctx, notices)
-	return PrepareResult{Campaign: c, Ledger: LedgerState{Next: state.Next, Incumbent: state.Incumbent, Baseline: state.Baseline, Noise: state.Noise, Tally: state.Tally, Recent: state.Recent}}, nil
+	open, next, err := r.open(ctx, c, state)
+	return PrepareResult{Campaign: c, Ledger: LedgerState{
+		Next: next, Decided: state.Decided, Open: open, Incumbent: state.Incumbent, Baseline: state.Baseline,
+		Noise: state.Noise, Tally: state.Tally, Recent: state.Recent,
+	}}, err
 }
 
 // campaign returns the recorded campaign, begun now if there is none, with
@@ -73,7 +77,8 @@ func (r *Research) campaign(ctx context.Context, given experiment.Settings) (exp
 	if err != nil {
 		return c, err
 	}
-	c.Settings.Limits = given.Limits
+	// These two are how to go on, not what the campaign is: they hold as given now.
+	c.Settings.Limits, c.Settings.Approval = given.Limits, given.Approval
 	return c, r.provide(ctx, t, c)
 }
 
@@ -83,8 +88,14 @@ func (r *Research) checkNames(s experiment.Settings) (target.Target, error) {
 	if err != nil {
 		return nil, refuse(ErrInvalidSettings, "target is %q: %w", s.Target, err)
 	}
-	if _, err := r.Proposers(s.Proposer); err != nil {
-		return nil, refuse(ErrInvalidSettings, "proposer is %q: %w", s.Proposer, err)
+	shares, err := experiment.ParseProposers(s.Proposer)
+	if err != nil {
+		return nil, refuse(ErrInvalidSettings, "%w", err)
+	}
+	for _, share := range shares {
+		if _, err := r.Proposers(share.Proposer); err != nil {
+			return nil, refuse(ErrInvalidSettings, "proposer is %q: %w", s.Proposer, err)
+		}
 	}
 	if _, err := r.Policies(s.Policy); err != nil {
 		return nil, refuse(ErrInvalidSettings, "policy is %q: %w", s.Policy, err)
@@ -122,6 +133,9 @@ func probe(dir string) error {
 
 // begin starts a campaign from the user's checkout, and records it last.
 func (r *Research) begin(ctx context.Context, s experiment.Settings) (experiment.Campaign, error) {
+	if s.Cores == 0 { // a slot of the same size as this worker's, wherever it trains
+		s.Cores = r.Cores
+	}
 	c := experiment.Campaign{Settings: s, StartedAt: r.now().Truncate(time.Second)}
 	t, err := r.checkNames(s)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/autoresearch-go/autoresearch/activities/proposer"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -115,6 +116,8 @@ func TestPrepareRefusesBadInput(t *testing.T) {
 		"negative budget":  {settings: with(func(s *experiment.Settings) { s.Budget = -1 }), kind: ErrInvalidSettings, words: []string{"budget"}},
 		"unknown target":   {settings: with(func(s *experiment.Settings) { s.Target = "nope" }), kind: ErrInvalidSettings, words: []string{"target", "nope"}},
 		"unknown proposer": {settings: with(func(s *experiment.Settings) { s.Proposer = "nope" }), kind: ErrInvalidSettings, words: []string{"proposer", "nope"}},
+		"unknown in a mix": {settings: with(func(s *experiment.Settings) { s.Proposer = "script:3,nope" }), kind: ErrInvalidSettings, words: []string{`proposer is "script:3,nope"`, "no such proposer"}},
+		"mix without end":  {settings: with(func(s *experiment.Settings) { s.Proposer = "script," }), kind: ErrInvalidSettings, words: []string{`proposer is "script,"`}},
 		"unknown policy":   {settings: with(func(s *experiment.Settings) { s.Policy = "nope/1" }), kind: ErrInvalidSettings, words: []string{"policy", "nope/1"}},
 		"no repository": {harm: func(t *testing.T, dir string) {
 			if err := os.RemoveAll(filepath.Join(dir, ".git")); err != nil {
@@ -170,6 +173,79 @@ func TestPrepareConflict(t *testing.T) {
 	s.Budget = experiment.Duration(5 * time.Second)
 	_, err := do(t, r, r.Prepare, PrepareInput{s})
 	wantRefusal(t, err, ErrSettingsConflict, false, "campaign mar5 exists with other settings", "budget is 2s there, not 5s", "another tag")
+}
+
+// Charged time is CPU time by core, so the cores are part of what a campaign is.
+func TestPrepareRecordsTheCores(t *testing.T) {
+	dir := newCheckout(t)
+	r := newResearch(t, dir, setLR("0.02"))
+	r.Cores = 3
+	of := func(tag string, cores int) experiment.Settings {
+		s := testSettings()
+		s.Tag, s.Cores = tag, cores
+		return s
+	}
+	cores := func(tag string, given int) int {
+		return must(t, r, r.Prepare, PrepareInput{of(tag, given)}).Campaign.Settings.Cores
+	}
+	if got := cores("ours", 0); got != 3 {
+		t.Errorf("a campaign without cores has %d", got)
+	}
+	if got := cores("theirs", 2); got != 2 {
+		t.Errorf("a campaign with 2 cores has %d", got)
+	}
+	r.Cores = 8 // another machine
+	for tag, want := range map[string]int{"ours": 3, "theirs": 2} {
+		if got := cores(tag, 0); got != want {
+			t.Errorf("%s goes on with %d cores, not %d", tag, got, want)
+		}
+	}
+	_, err := do(t, r, r.Prepare, PrepareInput{of("ours", 8)})
+	wantRefusal(t, err, ErrSettingsConflict, false, "cores is 3 there, not 8")
+
+	// Campaigns of earlier versions did not record it.
+	var old experiment.Campaign
+	key := experiment.CampaignKey("ours", campaignFile)
+	if _, err := readJSON(t.Context(), r.Store, key, &old); err != nil {
+		t.Fatal(err)
+	}
+	old.Settings.Cores = 0
+	if err := putText(t.Context(), r.Store, key, []byte(asJSON(t, old))); err != nil {
+		t.Fatal(err)
+	}
+	for _, given := range []int{0, 8} {
+		if got := cores("ours", given); got != 0 {
+			t.Errorf("an old campaign goes on with %d cores", got)
+		}
+	}
+}
+
+// Who proposes is recorded; how many train at once, and whether somebody is
+// asked, hold as given at each start.
+func TestPrepareAgainWithOtherLimits(t *testing.T) {
+	r := newResearch(t, newCheckout(t), nil)
+	known := map[string]bool{}
+	r.Proposers = func(name string) (proposer.Proposer, error) {
+		known[name] = true
+		return setLR("0.02"), nil
+	}
+	s := testSettings()
+	s.Proposer = "llm:3,hpo"
+	s.Approval = experiment.Approval{Approve: experiment.ApproveReject}
+	s.Limits = experiment.Limits{Parallel: 4, Experiments: 9}
+	if got := must(t, r, r.Prepare, PrepareInput{s}).Campaign.Settings; got.Approval != s.Approval || got.Limits != s.Limits || got.Proposer != "llm:3,hpo" {
+		t.Errorf("settings are %s", asJSON(t, got))
+	}
+	if !known["llm"] || !known["hpo"] || len(known) != 2 {
+		t.Errorf("the proposers %v were looked up", known)
+	}
+	later := experiment.Settings{Tag: s.Tag, Limits: experiment.Limits{Parallel: 2}}
+	if got := must(t, r, r.Prepare, PrepareInput{later}).Campaign.Settings; got.Approval.On() || got.Limits != later.Limits || got.Proposer != "llm:3,hpo" {
+		t.Errorf("at the second start the settings are %s", asJSON(t, got))
+	}
+	later.Proposer = "llm"
+	_, err := do(t, r, r.Prepare, PrepareInput{later})
+	wantRefusal(t, err, ErrSettingsConflict, false, "proposer is llm:3,hpo there, not llm")
 }
 
 func TestPrepareInABadHome(t *testing.T) {
