@@ -9,7 +9,9 @@
 // other experiment turns a proposal into a candidate (a commit), trains and
 // measures it, and ends with a [Verdict]: keep, discard or crash, and a
 // [Reason]. The best candidate so far is the [Incumbent], the parent of new
-// proposals. The metric is val_bpb: validation bits per byte, lower is better.
+// proposals. Experiments run side by side and are decided one at a time, in
+// another order than they begin ([Result].Sequence). The metric is val_bpb:
+// validation bits per byte, lower is better.
 //
 // # Errors
 //

@@ -125,7 +125,7 @@ func (s *Settings) UnmarshalJSON(b []byte) error {
 		s.wrong = fmt.Errorf(`the settings are %s: they must be an object such as {"tag":"mar5"}`, mistyped.Value)
 		return nil
 	case errors.As(err, &mistyped):
-		s.wrong = fmt.Errorf("%s is a %s: it must be %s", mistyped.Field[strings.LastIndex(mistyped.Field, ".")+1:], mistyped.Value, jsonKind(mistyped.Type))
+		s.wrong = fmt.Errorf("%s is %s: it must be %s", mistyped.Field[strings.LastIndex(mistyped.Field, ".")+1:], article(mistyped.Value), jsonKind(mistyped.Type))
 	case err != nil:
 		s.wrong = err
 	}
@@ -140,6 +140,14 @@ func (s *Settings) UnmarshalJSON(b []byte) error {
 	}
 	sort.Strings(s.unknown)
 	return nil
+}
+
+// article puts one before the name of a JSON value.
+func article(value string) string {
+	if strings.HasPrefix(value, "array") || strings.HasPrefix(value, "object") {
+		return "an " + value
+	}
+	return "a " + value
 }
 
 // jsonKind is what a field of the type wants.
