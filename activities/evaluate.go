@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
 	"github.com/autoresearch-go/autoresearch/activities/target"
@@ -30,7 +31,7 @@ func (a *Train) evaluate(ctx context.Context, in EvaluateInput) (EvaluateResult,
 	if err := checkNumbers(in.Campaign, in.Number, in.Run); err != nil || in.Measurement.Failure != nil {
 		return result, err // a run that failed has no model to measure
 	}
-	run := attempts{a.Home, in.Campaign.Tag(), in.Number, in.Run}
+	run := attempts{a.Home, in.Campaign.Tag(), in.Number, in.Revision, in.Run}
 	key := run.key("evaluation.json")
 	if found, err := readJSON(ctx, a.Store, key, &result); found || err != nil {
 		return result, err
@@ -41,12 +42,13 @@ func (a *Train) evaluate(ctx context.Context, in EvaluateInput) (EvaluateResult,
 	defer beat.stop()
 	running, cancel := untilWorkerStops(ctx)
 	defer cancel()
-	score, err := a.score(running, in, run)
+	score, spent, err := a.score(running, in, run)
 	if err != nil {
 		return result, fmt.Errorf("evaluating experiment %d, run %d: %w", in.Number, in.Run, stopped(running, err))
 	}
 	m := &result.Measurement
 	m.ValBpb, m.EvalSeconds, m.GraphDigest, m.Failure = score.ValBpb, inMillis(score.Seconds), score.GraphDigest, score.Failure
+	m.SlotSeconds = inMillis(spent.Seconds())
 	if score.Failure != nil {
 		m.ValBpb = 0 // JSON has no NaN
 	} else if score.Parameters > 0 {
@@ -59,13 +61,28 @@ func (a *Train) evaluate(ctx context.Context, in EvaluateInput) (EvaluateResult,
 	return result, nil
 }
 
-// score runs the evaluator, alone on the slot.
-func (a *Train) score(ctx context.Context, in EvaluateInput, run attempts) (target.Score, error) {
-	release, err := a.takeSlot(ctx)
+// score runs the evaluator, alone on the slot. Spent is how long the run has had
+// slots in all: from the start of its training to now, the moment in between
+// included, if both were here, and else the one time and the other.
+func (a *Train) score(ctx context.Context, in EvaluateInput, run attempts) (score target.Score, spent time.Duration, err error) {
+	release, err := a.takeRun(ctx, run)
 	if err != nil {
-		return target.Score{}, err
+		return score, 0, err
 	}
 	defer release()
+	a.Tenancy.evaluate(run.prefix())
+	defer func() {
+		var whole bool
+		if spent, whole = a.Tenancy.evaluated(run.prefix(), err == nil); !whole {
+			spent += time.Duration(in.Measurement.SlotSeconds * float64(time.Second))
+		}
+	}()
+	score, err = a.runEvaluator(ctx, in, run)
+	return score, 0, err
+}
+
+// runEvaluator builds and runs the program that scores a model.
+func (a *Train) runEvaluator(ctx context.Context, in EvaluateInput, run attempts) (target.Score, error) {
 	t, err := a.target(in.Campaign)
 	if err != nil {
 		return target.Score{}, err
@@ -93,7 +110,7 @@ func (a *Train) score(ctx context.Context, in EvaluateInput, run attempts) (targ
 	var log bytes.Buffer
 	score, err := t.Evaluate(ctx, target.EvaluateSpec{
 		ID: a.slotID() + filepath.Base(dir), Evaluator: evaluator, Model: model, Val: filepath.Join(data, "val"),
-		Proved: in.GraphDigest, Cores: max(1, a.Cores), Memory: a.Memory, Dir: dir, Log: &log,
+		Proved: in.GraphDigest, Cores: a.cores(in.Campaign), Memory: a.Memory, Dir: dir, Log: &log,
 	})
 	if log.Len() > 0 && ctx.Err() == nil {
 		err = errors.Join(err, putText(ctx, a.Store, run.key("evaluate.log"), log.Bytes()))

@@ -39,8 +39,9 @@ type Research struct {
 	Proposers func(name string) (proposer.Proposer, error)
 	Policies  func(name string) (policy.Policy, error)
 
-	Cores int              // for builds and smoke runs
-	Now   func() time.Time // nil is time.Now
+	Cores  int              // for builds and smoke runs
+	Builds chan struct{}    // its capacity is how many candidates are built and tried at once; nil is no limit
+	Now    func() time.Time // nil is time.Now
 
 	deciding sync.Mutex                        // one decision at a time
 	free     func(path string) (uint64, error) // free bytes; nil asks the system

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
 	"github.com/autoresearch-go/autoresearch/activities/sandbox"
@@ -23,22 +24,27 @@ import (
 // A run is paid for once. Its record, run-<k>.json, is written when everything
 // else of it is stored, and whoever asks again gets that; but for a model that
 // was lost with the disk it was on (TrainInput.Again). A run that was cut
-// short goes on from its last checkpoint, in a directory of its own. One lock
-// per slot sees to it that nothing else trains there meanwhile, and whoever
-// gets the lock first ends what a killed worker may have left.
+// short goes on from its last checkpoint, in a directory of its own.
+//
+// A process may serve several slots, each with a Train of its own over the same
+// home. One lock per slot sees to it that nothing else trains there meanwhile,
+// and whoever gets the lock first ends what a killed worker may have left. The
+// caches they share have locks of their own.
 type Train struct {
 	Home    experiment.Home
 	Store   artifact.Store
 	Targets func(name string) (target.Target, error)
 	Sandbox sandbox.Sandbox // ends leftovers; nil is sandbox.Process{}
-	Slot    string          // the slot's own task queue
-	Cores   int             // of the slot; at least 1
+	Slot    string          // the slot's own task queue; no other slot of the home has it
+	Cores   int             // of the slot, for campaigns that do not say; at least 1
 	Memory  int64           // bytes a run may hold; 0 leaves it to the target
+	Tenancy Tenancy         // who has the slot, and since when
 }
 
 // runRecord is what run-<k>.json holds.
 type runRecord struct {
 	TrainResult
+	Source  string   `json:"source,omitempty"`   // digest of what was trained; runs of old have none
 	LogTail []string `json:"log_tail,omitempty"` // of a run that failed
 }
 
@@ -52,32 +58,50 @@ func (a *Train) train(ctx context.Context, in TrainInput) (runRecord, error) {
 	if err := checkNumbers(in.Campaign, in.Number, in.Run); err != nil {
 		return runRecord{}, err
 	}
-	key := experiment.Key(in.Campaign.Tag(), in.Number, recordName(in.Run, in.Again))
-	var record runRecord
-	if found, err := readJSON(ctx, a.Store, key, &record); found || err != nil {
+	run := attempts{a.Home, in.Campaign.Tag(), in.Number, in.Revision, in.Run}
+	if record, found, err := a.recorded(ctx, in, run); found || err != nil {
 		return record, err
 	}
 	beat := beat(ctx, Progress{BudgetSeconds: in.Campaign.Settings.Budget.Seconds()})
 	defer beat.stop()
 	running, cancel := untilWorkerStops(ctx)
 	defer cancel()
-	release, err := a.takeSlot(running)
+	release, err := a.takeRun(running, run)
 	if err != nil {
-		return record, stopped(running, err)
+		return runRecord{}, stopped(running, err)
 	}
 	defer release()
 	// An attempt that was taken for dead may have finished while we waited.
-	if found, err := readJSON(ctx, a.Store, key, &record); found || err != nil {
+	if record, found, err := a.recorded(ctx, in, run); found || err != nil {
 		return record, err
 	}
-	run := attempts{a.Home, in.Campaign.Tag(), in.Number, in.Run}
+	idle := a.Tenancy.train(run.prefix())
+	good := false
+	defer func() { a.Tenancy.trained(good) }()
 	result, err := a.attempt(running, in, run, beat)
 	if err != nil {
-		return record, fmt.Errorf("training experiment %d, run %d: %w", in.Number, in.Run, stopped(running, err))
+		return runRecord{}, fmt.Errorf("training experiment %d, run %d: %w", in.Number, in.Run, stopped(running, err))
 	}
 	// From here on the worker's stopping does not matter: the run is over, and
 	// to store it takes a moment.
-	return a.keep(ctx, in, run, result)
+	record, err := a.keep(ctx, in, run, result, idle)
+	good = err == nil && record.Measurement.Failure == nil
+	return record, err
+}
+
+// recorded finds a run that is over. One of other sources is another candidate's,
+// and its score would be taken for this one's.
+func (a *Train) recorded(ctx context.Context, in TrainInput, run attempts) (record runRecord, found bool, err error) {
+	key := run.record(in.Again)
+	found, err = readJSON(ctx, a.Store, key, &record)
+	if err == nil && found && record.Source != "" && record.Source != in.Source {
+		err = refuse(ErrInvalidInput, "experiment %d, run %d is to train the sources %s, and %s is the record of a run of %s; move that file away to train them",
+			in.Number, in.Run, short(in.Source), key, short(record.Source))
+	}
+	if err != nil {
+		return runRecord{}, false, err
+	}
+	return record, found, nil
 }
 
 // attempt runs the candidate, from where earlier attempts have come to.
@@ -106,7 +130,7 @@ func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *
 	budget := in.Campaign.Settings.Budget
 	return t.Train(ctx, target.TrainSpec{
 		ID: a.slotID() + filepath.Base(filepath.Dir(dir)) + "/" + filepath.Base(dir), Program: program, Dir: dir,
-		Train: filepath.Join(data, "train"), Seed: in.Seed, Budget: budget, Cores: max(1, a.Cores), Memory: a.Memory,
+		Train: filepath.Join(data, "train"), Seed: in.Seed, Budget: budget, Cores: a.cores(in.Campaign), Memory: a.Memory,
 		Resume: earlier, Log: log,
 	}, func(p target.Progress) {
 		beat.set(Progress{
@@ -116,13 +140,23 @@ func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *
 	})
 }
 
+// cores are those that charged time is divided by: the campaign's, so that its
+// results compare whatever slot they come from.
+func (a *Train) cores(c experiment.Campaign) int {
+	if c.Settings.Cores > 0 {
+		return c.Settings.Cores
+	}
+	return max(1, a.Cores)
+}
+
 // keep stores a run: its files first, its record last.
-func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.Record) (runRecord, error) {
-	record := runRecord{TrainResult: TrainResult{
+func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.Record, idle time.Duration) (runRecord, error) {
+	record := runRecord{Source: in.Source, TrainResult: TrainResult{
 		Slot: a.Slot,
 		Measurement: experiment.Measurement{
 			Seed: in.Seed, ChargedSeconds: inMillis(r.ChargedSeconds), WallSeconds: inMillis(r.WallSeconds), Tokens: r.Tokens, Steps: r.Steps,
 			Parameters: r.Parameters, PeakBytes: r.PeakBytes, Attempts: max(1, run.count()), Failure: r.Failure,
+			IdleSeconds: inMillis(idle.Seconds()),
 		},
 	}}
 	if r.Failure != nil {
@@ -133,7 +167,10 @@ func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.
 		record.Model, err = storeModel(ctx, a.Store, run.key("model.safetensors"), r.Model)
 	}
 	if err == nil {
-		err = putOnceJSON(ctx, a.Store, run.key(recordName(in.Run, in.Again)), &record)
+		// From taking the slot until now; Evaluate counts on. What this run is
+		// fetched and built for is the slot's time too.
+		record.Measurement.SlotSeconds = inMillis(a.Tenancy.busy().Seconds())
+		err = putOnceJSON(ctx, a.Store, run.record(in.Again), &record)
 	}
 	if err != nil {
 		return runRecord{}, fmt.Errorf("storing experiment %d, run %d: %w", in.Number, in.Run, err)
@@ -177,9 +214,34 @@ func (a *Train) target(c experiment.Campaign) (target.Target, error) {
 	return t, nil
 }
 
+// takeRun waits until nobody in this process works on the run, and then for the
+// slot. In this order: a run that waits for its slot may hold back itself only.
+func (a *Train) takeRun(ctx context.Context, run attempts) (release func(), err error) {
+	turn, err := underWay.take(ctx, run.prefix())
+	if err != nil {
+		return nil, err
+	}
+	slot, err := a.takeSlot(ctx)
+	if err != nil {
+		turn()
+		return nil, err
+	}
+	return func() { slot(); turn() }, nil
+}
+
+// ClearSlot ends what a killed worker has left on a slot, while nobody works
+// there. A slot that is in use clears itself, before each run.
+func ClearSlot(ctx context.Context, a *Train) error {
+	release, err := a.takeSlot(ctx)
+	if err == nil {
+		release()
+	}
+	return err
+}
+
 // takeSlot waits for the slot to be free and makes sure that it is empty.
 func (a *Train) takeSlot(ctx context.Context) (release func(), err error) {
-	runs := filepath.Dir(filepath.Dir(a.Home.Run("x", 0, 0, 0)))
+	runs := filepath.Dir(filepath.Dir(a.Home.Run("x", 0, 0, 0, 0)))
 	if err := os.MkdirAll(runs, 0o755); err != nil {
 		return nil, fmt.Errorf("making the directory of runs: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,43 +27,79 @@ import (
 //	evaluation.json    evaluation-1.json    ...   EvaluateResult
 //	run-0.json         run-1.json           ...   TrainResult, the last lines of a failure; written last
 //	run-0-again-1.json ...                        the same, of a run whose model was lost
+//
+// An experiment that was given another parent is another candidate, and shares
+// nothing with what it was before. Its revision stands in each name:
+//
+//	train-rev-2.log  train-1-rev-2.log  run-0-rev-2.json  run-0-rev-2-again-1.json
 
 // recordName is the artifact that says that a run is over. It is written once,
 // so a run that had to be trained again has another one.
-func recordName(run, again int) string {
+func recordName(revision, run, again int) string {
+	name := fmt.Sprintf("run-%d%s", run, ofRevision(revision))
 	if again > 0 {
-		return fmt.Sprintf("run-%d-again-%d.json", run, again)
+		name += fmt.Sprintf("-again-%d", again)
 	}
-	return fmt.Sprintf("run-%d.json", run)
+	return name + ".json"
+}
+
+var recordPattern = regexp.MustCompile(`^run-(?:0|[1-9]\d*)(?:-rev-([1-9]\d*))?(?:-again-[1-9]\d*)?\.json$`)
+
+// runRecordRevision tells from the name of an artifact whether it is the record
+// of a run that is over, and of which revision of its experiment.
+func runRecordRevision(name string) (revision int, ok bool) {
+	m := recordPattern.FindStringSubmatch(name)
+	if m == nil || m[1] == "" {
+		return 0, m != nil
+	}
+	revision, err := strconv.Atoi(m[1])
+	if err != nil { // more digits than a number has
+		return 0, false
+	}
+	return revision, true
 }
 
 // runFile is the name of a file of this run.
-func runFile(name string, run int) string {
-	if run == 0 || strings.HasPrefix(name, "run-") {
-		return name
-	}
+func runFile(name string, revision, run int) string {
 	ext := filepath.Ext(name)
-	return fmt.Sprintf("%s-%d%s", strings.TrimSuffix(name, ext), run, ext)
+	base := strings.TrimSuffix(name, ext)
+	if run > 0 {
+		base += fmt.Sprintf("-%d", run)
+	}
+	return base + ofRevision(revision) + ext
 }
 
-// attempts is a training run on this host: directories <number>-<run>-<attempt>,
-// each with what its attempt has written, and beside each of them the log
-// (.log) and what the target wants to remember of it.
+func ofRevision(revision int) string {
+	if revision == 0 {
+		return ""
+	}
+	return fmt.Sprintf("-rev-%d", revision)
+}
+
+// attempts is a training run on this host: directories <number>-<run>-<attempt>
+// (or <number>-<run>-rev-<revision>-<attempt>), each with what its attempt has
+// written, and beside each of them the log (.log) and what the target wants to
+// remember of it.
 type attempts struct {
-	home      experiment.Home
-	tag       string
-	number, k int
+	home                experiment.Home
+	tag                 string
+	number, revision, k int
 }
 
 func logOfAttempt(dir string) string { return dir + ".log" }
 
 func (r attempts) key(name string) string {
-	return experiment.Key(r.tag, r.number, runFile(name, r.k))
+	return experiment.Key(r.tag, r.number, runFile(name, r.revision, r.k))
 }
 
-// prefix is what the paths of all attempts start with.
+// record is the artifact key of the run's record.
+func (r attempts) record(again int) string {
+	return experiment.Key(r.tag, r.number, recordName(r.revision, r.k, again))
+}
+
+// prefix is what the paths of all attempts start with, and those of no other run.
 func (r attempts) prefix() string {
-	return strings.TrimSuffix(r.home.Run(r.tag, r.number, r.k, 0), "0")
+	return strings.TrimSuffix(r.home.Run(r.tag, r.number, r.revision, r.k, 0), "0")
 }
 
 // list returns the numbers of the attempts so far, in order.
@@ -81,7 +118,7 @@ func (r attempts) list() (numbers []int) {
 
 func (r attempts) count() int { return len(r.list()) }
 
-func (r attempts) dir(n int) string { return r.home.Run(r.tag, r.number, r.k, n) }
+func (r attempts) dir(n int) string { return r.home.Run(r.tag, r.number, r.revision, r.k, n) }
 
 // next makes the directory of a new attempt; earlier are the others, newest first.
 func (r attempts) next() (dir string, earlier []string, err error) {

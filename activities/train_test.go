@@ -157,7 +157,7 @@ func (s slot) artifact(t *testing.T, name string) string {
 
 // entries lists what is in the directory of runs.
 func (s slot) entries() (names []string) {
-	list, _ := os.ReadDir(filepath.Dir(s.Home.Run("mar5", 7, 0, 1)))
+	list, _ := os.ReadDir(filepath.Dir(s.Home.Run("mar5", 7, 0, 0, 1)))
 	for _, e := range list {
 		names = append(names, e.Name())
 	}
@@ -202,7 +202,7 @@ func TestTrainAndEvaluateOnce(t *testing.T) {
 	// without its directories the model comes from the store.
 	s.in.Run, s.in.Seed = 1, 43
 	second := s.train(t)
-	attempts{s.Home, "mar5", 7, 1}.remove()
+	attempts{s.Home, "mar5", 7, 0, 1}.remove()
 	other := s.evaluateIt(t, s.evaluation(second))
 	if other.ValBpb == scored.ValBpb || other.ValBpb == 0 {
 		t.Errorf("another seed scored: %+v", other)
@@ -237,7 +237,7 @@ func TestEvaluateRefusals(t *testing.T) {
 func TestModelLost(t *testing.T) {
 	s := fakeSlot(t, t.TempDir())
 	first := s.train(t)
-	attempts{s.Home, "mar5", 7, 0}.remove()
+	attempts{s.Home, "mar5", 7, 0, 0}.remove()
 	if err := os.Remove(filepath.Join(s.Home.Artifacts(), "mar5", "0007", "model.safetensors")); err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestTrainDamagedSources(t *testing.T) {
 // checkpointed reports whether an attempt has come to a checkpoint of its own
 // that its journal knows.
 func (s slot) checkpointed(attempt int) bool {
-	text, _ := os.ReadFile(s.Home.Run("mar5", 7, 0, attempt) + ".journal")
+	text, _ := os.ReadFile(s.Home.Run("mar5", 7, 0, 0, attempt) + ".journal")
 	names := map[string]bool{}
 	for line := range bytes.Lines(text) {
 		var e struct{ Checkpoint string }
@@ -379,7 +379,7 @@ func TestWorkerKilled(t *testing.T) {
 		w.Process.Kill()
 		w.Wait()
 		eventually(t, "the trainer is gone", func() bool {
-			return exec.Command("pgrep", "-f", s.Home.Run("mar5", 7, 0, attempt)).Run() != nil
+			return exec.Command("pgrep", "-f", s.Home.Run("mar5", 7, 0, 0, attempt)).Run() != nil
 		})
 	}
 	s.resumed(t, 3)

@@ -37,9 +37,14 @@ func (h Home) Build(digest string) string { return h.join("cache", "build", dige
 // GoCache is the Go build cache of candidates.
 func (h Home) GoCache() string { return h.join("cache", "go-build") }
 
-// Run is the directory of one attempt at a training run.
-func (h Home) Run(tag string, n, run, attempt int) string {
-	return h.join("runs", tag, fmt.Sprintf("%04d-%d-%d", n, run, attempt))
+// Run is the directory of one attempt at a training run. Each revision of an
+// experiment trains something else, so none finds the attempts of another.
+func (h Home) Run(tag string, n, revision, run, attempt int) string {
+	name := fmt.Sprintf("%04d-%d-%d", n, run, attempt)
+	if revision > 0 {
+		name = fmt.Sprintf("%04d-%d-rev-%d-%d", n, run, revision, attempt)
+	}
+	return h.join("runs", tag, name)
 }
 
 // Lock is held by the one research worker of the home.

@@ -3,7 +3,10 @@ package workers
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
 	"github.com/autoresearch-go/autoresearch/activities/policy"
 	"github.com/autoresearch-go/autoresearch/activities/proposer"
+	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/activities/target"
 )
 
@@ -27,18 +31,29 @@ func research(ctx context.Context, cfg Config) (*activities.Research, error) {
 	a.Proposers = proposers()
 	a.Policies = policy.ByName
 	a.Cores = cfg.Cores
+	a.Builds = make(chan struct{}, max(1, runtime.NumCPU()/2)) // the trainers want the other half
 	return a, nil
 }
 
 // train puts a slot's activities together.
-func train(cfg Config, p place) *activities.Train {
+func train(cfg Config, queue string) *activities.Train {
 	return &activities.Train{
 		Home:    cfg.Home,
 		Store:   artifact.NewFile(cfg.Home.Artifacts()),
 		Targets: targets(cfg),
-		Slot:    p.slotQueue(),
+		Slot:    queue,
 		Cores:   cfg.Cores,
+		Memory:  memory(cfg.Slots),
 	}
+}
+
+// memory is what a run may hold where several share the machine. A slot that is
+// alone leaves it to the target, which takes as much for itself.
+func memory(slots int) int64 {
+	if slots <= 1 {
+		return 0
+	}
+	return sandbox.TotalMemory() / 4 * 3 / int64(slots)
 }
 
 func targets(cfg Config) func(string) (target.Target, error) {
@@ -49,6 +64,7 @@ func targets(cfg Config) func(string) (target.Target, error) {
 // need not be configured.
 func proposers() func(string) (proposer.Proposer, error) {
 	makers := map[string]func() (proposer.Proposer, error){
+		// Each name that the setting "proposer" may use stands here.
 		"hpo": func() (proposer.Proposer, error) { return proposer.NewHPO(), nil },
 		"script": func() (proposer.Proposer, error) {
 			path := os.Getenv(ScriptEnv)
@@ -68,7 +84,7 @@ func proposers() func(string) (proposer.Proposer, error) {
 		}
 		maker := makers[name]
 		if maker == nil {
-			return nil, fmt.Errorf("proposer %q is unknown: there is %s", name, strings.Join([]string{"hpo", "script"}, ", "))
+			return nil, fmt.Errorf("proposer %q is unknown: there is %s", name, strings.Join(slices.Sorted(maps.Keys(makers)), ", "))
 		}
 		p, err := maker()
 		if err == nil {

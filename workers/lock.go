@@ -31,10 +31,10 @@ func (e *InUseError) Hint() string {
 	return "stop that one first, or give this one another home with --home DIR or AUTORESEARCH_HOME"
 }
 
-// lock takes the place for a role, for as long as this process lives or until
-// release.
-func (p place) lock(role Role) (release func(), err error) {
-	path := p.lockPath(role)
+// lock takes a role's slot in the place, for as long as this process lives or
+// until release.
+func (p place) lock(role Role, slot int) (release func(), err error) {
+	path := p.lockPath(role, slot)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the home: %w", err)

@@ -36,15 +36,19 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// doomed works until it is killed; it says when its training run has begun.
+// doomed works on two slots until it is killed; it says when a training run has
+// begun, after the baseline.
 func doomed(home experiment.Home) {
 	c, err := client.Dial(client.Options{HostPort: os.Getenv("TEMPORAL_ADDRESS"), Logger: quiet{}})
 	if err == nil {
-		d := &double.Double{Start: time.Now(), OnTrain: func(ctx context.Context, _ activities.TrainInput) (*experiment.Failure, error) {
-			fmt.Println("training")
+		d := &double.Double{Start: time.Now(), OnTrain: func(ctx context.Context, in activities.TrainInput) (*experiment.Failure, error) {
+			if in.Number == 0 {
+				return nil, nil
+			}
+			fmt.Println("training", activity.GetInfo(ctx).TaskQueue)
 			return nil, untilDone(ctx)
 		}}
-		_, err = Start(c, Config{Home: home, research: d, train: d}, Research, Train)
+		_, err = Start(c, Config{Home: home, Slots: 2, research: d, train: slots(d)}, Research, Train)
 	}
 	if err != nil {
 		fmt.Println("error:", err)
@@ -82,11 +86,33 @@ func engine(t *testing.T) (*cluster.Cluster, experiment.Home) {
 	return c, experiment.Home(home)
 }
 
-// work starts both roles with doubled activities.
+// onSlot is the double of one slot.
+type onSlot struct {
+	*double.Double
+	queue string
+}
+
+// Train names the slot's queue for Evaluate.
+func (s *onSlot) Train(ctx context.Context, in activities.TrainInput) (activities.TrainResult, error) {
+	r, err := s.Double.Train(ctx, in)
+	r.Slot = s.queue
+	return r, err
+}
+
+func slots(d *double.Double) func(queue string) any {
+	return func(queue string) any { return &onSlot{d, queue} }
+}
+
+// work starts both roles with doubled activities, and one slot.
 func work(t *testing.T, c *cluster.Cluster, home experiment.Home, d *double.Double) *Workers {
 	t.Helper()
+	return workOn(t, c, home, d, 1)
+}
+
+func workOn(t *testing.T, c *cluster.Cluster, home experiment.Home, d *double.Double, n int) *Workers {
+	t.Helper()
 	w, err := Start(c.Client, Config{
-		Home: home, Namespace: c.Namespace, research: d, train: d,
+		Home: home, Namespace: c.Namespace, Slots: n, research: d, train: slots(d),
 		Logger: log.NewStructuredLogger(slog.New(slog.NewTextHandler(t.Output(), nil))),
 	}, Research, Train)
 	require.NoError(t, err)

@@ -56,6 +56,10 @@ func (p place) checkNeighbours(ctx context.Context, c client.Client, namespace s
 
 // neighbour says whether an identity is that of a worker of another home.
 func (p place) neighbour(identity string) bool {
-	parts := strings.Split(identity, "/") // role@host/home/process
-	return len(parts) == 3 && parts[1] != p.hash
+	parts := strings.Split(identity, "/") // role@host/home-slot/process
+	if len(parts) != 3 {
+		return false
+	}
+	home, _, _ := strings.Cut(parts[1], "-")
+	return home != p.hash
 }

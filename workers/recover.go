@@ -15,13 +15,19 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// recovery fails the activities that dead workers of this home seem to run.
+// recovery fails the activities that dead workers of this role, home and host
+// seem to run. We hold the locks of our slots, from 0 on, so nobody else has
+// any of them. An earlier process may have had more; whether one of those is
+// dead, its lock tells. Nobody takes it meanwhile who has not slot 0, which is
+// ours.
 type recovery struct {
 	client    client.Client
 	namespace string
-	prefix    string // of the identities of this role and home, on this host
-	own       string // the one that is alive: ours
+	place     place
+	role      Role
+	slots     int // ours
 	logger    log.Logger
+	clear     func(ctx context.Context, slot int) error // ends what is left on a slot that nobody serves; nil if there is nothing to end
 }
 
 // recoveryPasses are the pauses before each look. The first is at once. Later
@@ -78,28 +84,51 @@ func (r recovery) recover(ctx context.Context, id, run string) error {
 	}
 	var errs []error
 	for _, a := range described.GetPendingActivities() {
-		if !r.dead(a) {
-			continue
-		}
-		r.logger.Info("an earlier worker of this home died in an activity; it is tried again",
-			"workflow", id, "activity", a.GetActivityType().GetName(), "attempt", a.GetAttempt(), "worker", a.GetLastWorkerIdentity())
-		err := r.client.CompleteActivityByID(ctx, r.namespace, id, run, a.GetActivityId(), nil, lastWord(a))
-		if !errors.As(err, &gone) {
-			errs = append(errs, err)
+		if slot, ok := r.foreign(a); ok {
+			errs = append(errs, r.giveBack(ctx, slot, id, run, a))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// dead says whether an activity is held by a worker that must be dead: one of
-// this role, home and host which is not us, while we hold the home's lock.
-func (r recovery) dead(a *workflowpb.PendingActivityInfo) bool {
-	who := a.GetLastWorkerIdentity()
+// foreign says whether an activity is held by a worker of this role, home and
+// host that is not us, and on which slot.
+func (r recovery) foreign(a *workflowpb.PendingActivityInfo) (slot int, ok bool) {
 	switch a.GetState() {
 	case enumspb.PENDING_ACTIVITY_STATE_STARTED, enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED:
-		return strings.HasPrefix(who, r.prefix) && who != r.own
+		who := a.GetLastWorkerIdentity()
+		slot, ok = r.place.slotOf(r.role, who)
+		return slot, ok && who != r.place.identity(r.role, slot)
 	}
-	return false
+	return 0, false
+}
+
+// giveBack fails an activity in the name of the worker that holds it, if that is
+// dead: if the lock of its slot is ours, or free.
+func (r recovery) giveBack(ctx context.Context, slot int, id, run string, a *workflowpb.PendingActivityInfo) error {
+	if slot >= r.slots {
+		release, err := r.place.lock(r.role, slot)
+		var alive *InUseError
+		if errors.As(err, &alive) {
+			return nil // it is stopping, or starting
+		}
+		if err != nil {
+			return err
+		}
+		defer release()
+		if r.clear != nil {
+			if err := r.clear(ctx, slot); err != nil {
+				return err
+			}
+		}
+	}
+	r.logger.Info("an earlier worker of this home died in an activity; it is tried again",
+		"workflow", id, "activity", a.GetActivityType().GetName(), "attempt", a.GetAttempt(), "worker", a.GetLastWorkerIdentity())
+	err := r.client.CompleteActivityByID(ctx, r.namespace, id, run, a.GetActivityId(), nil, lastWord(a))
+	if gone := new(serviceerror.NotFound); errors.As(err, &gone) {
+		return nil
+	}
+	return err
 }
 
 // lastWord is what the dead worker would have said: that the activity is

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -71,31 +72,56 @@ func makeHomeID(path string) error {
 	return os.Link(f.Name(), path)
 }
 
-// lockPath is the file that the one worker of a role holds: one research worker
-// per home, and one training slot per home and host. Hosts (containers, say)
-// that share a home have slots of their own.
-func (p place) lockPath(role Role) string {
+// A role may be served several times in a place: Train once per slot, counted
+// from 0. The research worker is alone and has the number 0. What has the number
+// 0 is named after the role and the place alone.
+
+// lockPath is the file that the one worker of a role and slot holds. Hosts
+// (containers, say) that share a home have slots of their own.
+func (p place) lockPath(role Role, slot int) string {
 	if role == Research {
 		return p.home.Lock()
 	}
-	return filepath.Join(string(p.home), fmt.Sprintf("%s@%s.lock", role, p.host))
+	return filepath.Join(string(p.home), fmt.Sprintf("%s%s@%s.lock", role, suffix(slot), p.host))
 }
 
-// slotQueue is the task queue of the place's one CPU slot.
-func (p place) slotQueue() string {
-	return fmt.Sprintf("%s@%s/%s", workflows.TrainQueue, p.host, p.hash)
+// slotQueue is the task queue of a CPU slot of the place.
+func (p place) slotQueue(slot int) string {
+	return fmt.Sprintf("%s@%s/%s%s", workflows.TrainQueue, p.host, p.hash, suffix(slot))
 }
 
-// identityPrefix is shared by all workers of a role in this place, and by
-// nobody else: whoever holds the lock is the only one of them that lives.
-func (p place) identityPrefix(role Role) string {
-	return fmt.Sprintf("%s@%s/%s/", role, p.host, p.hash)
+func suffix(slot int) string {
+	if slot == 0 {
+		return ""
+	}
+	return fmt.Sprintf("-%d", slot)
 }
 
-// identity is one worker process. The pid alone would not do: it comes again,
-// in a container always.
-func (p place) identity(role Role) string {
-	return fmt.Sprintf("%s%d-%s", p.identityPrefix(role), os.Getpid(), strconv.FormatInt(processStart.UnixMilli(), 36))
+// identityPrefix is shared by all workers that a role and slot has had in this
+// place, and by nobody else: whoever holds the lock is the only one that lives.
+func (p place) identityPrefix(role Role, slot int) string {
+	return fmt.Sprintf("%s@%s/%s%s/", role, p.host, p.hash, suffix(slot))
+}
+
+// identity is one worker of this process. The pid alone would not do: it comes
+// again, in a container always.
+func (p place) identity(role Role, slot int) string {
+	return fmt.Sprintf("%s%d-%s", p.identityPrefix(role, slot), os.Getpid(), strconv.FormatInt(processStart.UnixMilli(), 36))
+}
+
+// slotOf says which slot an identity has, if it is that of a worker of this role
+// and place.
+func (p place) slotOf(role Role, identity string) (slot int, ok bool) {
+	parts := strings.Split(identity, "/") // role@host/home-slot/process
+	if len(parts) != 3 {
+		return 0, false
+	}
+	if _, number, numbered := strings.Cut(parts[1], "-"); numbered {
+		if slot, _ = strconv.Atoi(number); slot <= 0 {
+			return 0, false
+		}
+	}
+	return slot, strings.HasPrefix(identity, p.identityPrefix(role, slot))
 }
 
 // buildID names the code of a worker in every task that it completes. The SDK's

@@ -42,31 +42,86 @@ func TestPlacesAreToldApart(t *testing.T) {
 }
 
 // Recovery takes nobody for dead but earlier workers of the same role, home and
-// host.
-func TestWhoIsDead(t *testing.T) {
+// host, and tells their slots apart.
+func TestWhoIsForeign(t *testing.T) {
 	root := t.TempDir()
-	here := placeOf(t, filepath.Join(root, "home"), "vm")
-	other := placeOf(t, filepath.Join(root, "other"), "vm")
-	elsewhere := placeOf(t, filepath.Join(root, "home"), "vm2")
-	r := recovery{prefix: here.identityPrefix(Research), own: here.identity(Research)}
+	here := placeOf(t, filepath.Join(root, "home"), "vm-1")
+	other := placeOf(t, filepath.Join(root, "other"), "vm-1")
+	elsewhere := placeOf(t, filepath.Join(root, "home"), "vm")
 	const started, scheduled, cancelled = enumspb.PENDING_ACTIVITY_STATE_STARTED, enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED
+	const earlier = "1-mhz0"
 	for who, tc := range map[string]struct {
+		role     Role
 		identity string
 		state    enumspb.PendingActivityState
-		dead     bool
+		slot     int // -1: nobody's
 	}{
-		"an earlier process":                      {here.identityPrefix(Research) + "1-mhz0", started, true},
-		"one that was to cancel":                  {here.identityPrefix(Research) + "1-mhz0", cancelled, true},
-		"waits for its next attempt":              {here.identityPrefix(Research) + "1-mhz0", scheduled, false},
-		"ourselves":                               {here.identity(Research), started, false},
-		"the train worker of this home":           {here.identityPrefix(Train) + "1-mhz0", started, false},
-		"another home on this host":               {other.identityPrefix(Research) + "1-mhz0", started, false},
-		"this home on another host":               {elsewhere.identityPrefix(Research) + "1-mhz0", started, false},
-		"a worker that names itself as others do": {"1234@vm@", started, false},
+		"an earlier process":                      {Research, here.identityPrefix(Research, 0) + earlier, started, 0},
+		"one that was to cancel":                  {Research, here.identityPrefix(Research, 0) + earlier, cancelled, 0},
+		"waits for its next attempt":              {Research, here.identityPrefix(Research, 0) + earlier, scheduled, -1},
+		"ourselves":                               {Research, here.identity(Research, 0), started, -1},
+		"the train worker of this home":           {Research, here.identityPrefix(Train, 0) + earlier, started, -1},
+		"another home on this host":               {Research, other.identityPrefix(Research, 0) + earlier, started, -1},
+		"this home on another host":               {Research, elsewhere.identityPrefix(Research, 0) + earlier, started, -1},
+		"a worker that names itself as others do": {Research, "1234@vm@", started, -1},
+		"an earlier first slot":                   {Train, here.identityPrefix(Train, 0) + earlier, started, 0},
+		"an earlier slot":                         {Train, here.identityPrefix(Train, 12) + earlier, started, 12},
+		"our own slot":                            {Train, here.identity(Train, 1), started, -1},
+		"a slot of another home":                  {Train, other.identityPrefix(Train, 1) + earlier, started, -1},
+		"a slot of another host":                  {Train, elsewhere.identityPrefix(Train, 1) + earlier, started, -1},
+		"a slot that no process has":              {Train, "train-cpu@vm-1/" + here.hash + "-x/" + earlier, started, -1},
+		"a slot with another name for the first":  {Train, "train-cpu@vm-1/" + here.hash + "-0/" + earlier, started, -1},
 	} {
-		a := &workflowpb.PendingActivityInfo{LastWorkerIdentity: tc.identity, State: tc.state}
-		require.Equal(t, tc.dead, r.dead(a), who)
+		r := recovery{place: here, role: tc.role, slots: 2}
+		slot, ok := r.foreign(&workflowpb.PendingActivityInfo{LastWorkerIdentity: tc.identity, State: tc.state})
+		require.Equal(t, tc.slot >= 0, ok, who)
+		if ok {
+			require.Equal(t, tc.slot, slot, who)
+		}
 	}
+	for slot := range 3 {
+		require.False(t, here.neighbour(here.identity(Train, slot)))
+		require.True(t, other.neighbour(here.identity(Train, slot)))
+	}
+}
+
+// The first slot has the names that it had when it was the only one.
+func TestNamesOfSlots(t *testing.T) {
+	p := place{home: "/home", host: "vm-1", hash: "0123abcd"}
+	require.Equal(t, "/home/research.lock", p.lockPath(Research, 0))
+	require.Equal(t, "/home/train-cpu@vm-1.lock", p.lockPath(Train, 0))
+	require.Equal(t, "/home/train-cpu-2@vm-1.lock", p.lockPath(Train, 2))
+	require.Equal(t, "train-cpu@vm-1/0123abcd", p.slotQueue(0))
+	require.Equal(t, "train-cpu@vm-1/0123abcd-2", p.slotQueue(2))
+}
+
+// A process takes its slots from the first one on, all or none.
+func TestSlotsAreTakenInOrder(t *testing.T) {
+	c, home := engine(t)
+	d := &double.Double{Start: time.Now()}
+	begin := func(n int) (*Workers, error) {
+		w, err := Start(c.Client, Config{Home: home, Slots: n, research: d, train: slots(d)}, Train)
+		if err == nil {
+			t.Cleanup(w.Stop)
+		}
+		return w, err
+	}
+	here := placeOf(t, string(home), hostname())
+	release, err := here.lock(Train, 1)
+	require.NoError(t, err)
+	var inUse *InUseError
+	_, err = begin(2)
+	require.ErrorAs(t, err, &inUse, "the second slot is taken")
+	first, err := begin(1)
+	require.NoError(t, err, "the first slot was given back")
+	release()
+	_, err = begin(2)
+	require.ErrorAs(t, err, &inUse, "the first slot is taken")
+	first.Stop()
+	_, err = begin(2)
+	require.NoError(t, err)
+	_, err = begin(MaxSlots + 1)
+	require.ErrorContains(t, err, "65 training slots are too many")
 }
 
 // Containers that share a home have a slot each, and one research worker.
@@ -74,7 +129,7 @@ func TestHostsShareAHome(t *testing.T) {
 	c, home := engine(t)
 	begin := func(host string, role Role) error {
 		d := &double.Double{Start: time.Now()}
-		w, err := Start(c.Client, Config{Home: home, research: d, train: d, host: host}, role)
+		w, err := Start(c.Client, Config{Home: home, research: d, train: slots(d), host: host}, role)
 		if err == nil {
 			t.Cleanup(w.Stop)
 		}
@@ -93,7 +148,7 @@ func TestOneHomePerNamespace(t *testing.T) {
 	c, home := engine(t)
 	d := &double.Double{Start: time.Now()}
 	begin := func(home experiment.Home, role Role) (*Workers, error) {
-		return Start(c.Client, Config{Home: home, research: d, train: d}, role)
+		return Start(c.Client, Config{Home: home, research: d, train: slots(d)}, role)
 	}
 	first, err := begin(home, Train)
 	require.NoError(t, err)

@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
 	"github.com/autoresearch-go/autoresearch/workflows"
@@ -27,12 +28,14 @@ type Config struct {
 	// Namespace of the client, which does not tell; the cluster's (package
 	// cluster). Empty: "default".
 	Namespace string
-	Cores     int        // of the training slot and for builds; at least 1
+	Slots     int        // training slots of this process; at least 1
+	Cores     int        // of each training slot, and for builds; at least 1
 	Logger    log.Logger // of the recovery; nil says nothing. Workers use the client's
 
 	// What serves the activities; nil is the real ones. Tests double them.
-	research, train any
-	host            string // empty is the machine's name
+	research any
+	train    func(queue string) any // for the slot with this queue
+	host     string                 // empty is the machine's name
 }
 
 // Workers are the workers of one process.
@@ -58,9 +61,13 @@ const (
 	// 0.8 of their timeout, 24 s): people watch them, and a cancellation comes
 	// with the answer to one.
 	heartbeatAtLeast = 2 * time.Second
-	// researchActivities at once: with one slot, one experiment needs one, and
-	// set_program may come between. Builds bring their own parallelism.
-	researchActivities = 4
+	// researchActivities at once. An experiment that is prepared waits in one for
+	// most of a minute, while a language model writes; and twice as many are
+	// prepared as there are slots. What needs the processors is bounded apart
+	// (activities.Research.Builds).
+	researchActivities = 64
+	// MaxSlots of a process is what a campaign can fill.
+	MaxSlots = 64
 )
 
 // Start takes the home for each role, starts its workers and, in the
@@ -70,7 +77,10 @@ func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("find the home %s: %w", cfg.Home, err)
 	}
-	cfg.Home, cfg.Cores = experiment.Home(home), max(1, cfg.Cores)
+	cfg.Home, cfg.Cores, cfg.Slots = experiment.Home(home), max(1, cfg.Cores), max(1, cfg.Slots)
+	if cfg.Slots > MaxSlots {
+		return nil, fmt.Errorf("%d training slots are too many for one process: at most %d", cfg.Slots, MaxSlots)
+	}
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, fmt.Errorf("make the home: %w", err)
 	}
@@ -86,11 +96,13 @@ func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
 		return nil, err
 	}
 	for _, role := range roles {
-		release, err := where.lock(role)
-		if err != nil {
-			return nil, err
+		for slot := range cfg.slots(role) {
+			release, err := where.lock(role, slot)
+			if err != nil {
+				return nil, err
+			}
+			w.locks = append(w.locks, release)
 		}
-		w.locks = append(w.locks, release)
 	}
 	namespace := cmp.Or(cfg.Namespace, cluster.DefaultNamespace)
 	if err := where.checkNeighbours(ctx, c, namespace); err != nil {
@@ -102,7 +114,12 @@ func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
 		}
 	}
 	for _, role := range roles {
-		r := recovery{client: c, namespace: namespace, prefix: where.identityPrefix(role), own: where.identity(role), logger: cfg.logger()}
+		r := recovery{client: c, namespace: namespace, place: where, role: role, slots: cfg.slots(role), logger: cfg.logger()}
+		if role == Train && cfg.train == nil {
+			r.clear = func(ctx context.Context, slot int) error {
+				return activities.ClearSlot(ctx, train(cfg, where.slotQueue(slot)))
+			}
+		}
 		w.wait.Go(func() { r.run(ctx) })
 	}
 	return w, nil
@@ -141,44 +158,75 @@ func (w *Workers) Stop() {
 	})
 }
 
+// slots is how often a role is served.
+func (cfg Config) slots(role Role) int {
+	if role == Train {
+		return cfg.Slots
+	}
+	return 1
+}
+
 func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, where place, role Role) error {
 	switch role {
 	case Research:
-		served := cfg.research
-		if served == nil {
-			a, err := research(ctx, cfg)
-			if err != nil {
+		return w.startResearch(ctx, c, cfg, where)
+	case Train:
+		for slot := range cfg.Slots {
+			if err := w.startSlot(c, cfg, where, slot); err != nil {
 				return err
 			}
-			served = a
 		}
-		o := w.options(where, role)
-		o.MaxConcurrentActivityExecutionSize = researchActivities
-		o.StickyScheduleToStartTimeout = stickyTimeout
-		each := worker.New(c, workflows.ResearchQueue, o)
-		each.RegisterWorkflow(workflows.Research)
-		each.RegisterWorkflow(workflows.Experiment)
-		return w.begin(each, served)
-	case Train:
-		served := cfg.train
-		if served == nil {
-			served = train(cfg, where)
-		}
-		var errs []error
-		for _, queue := range []string{workflows.TrainQueue, where.slotQueue()} {
-			o := w.options(where, role)
-			o.DisableWorkflowWorker = true
-			o.MaxConcurrentActivityExecutionSize = 1 // what is started but waits for the slot would be missing elsewhere
-			errs = append(errs, w.begin(worker.New(c, queue, o), served))
-		}
-		return errors.Join(errs...)
+		return nil
 	}
 	return fmt.Errorf("there is no role %q: the roles are %s and %s", role, Research, Train)
 }
 
-func (w *Workers) options(where place, role Role) worker.Options {
+func (w *Workers) startResearch(ctx context.Context, c client.Client, cfg Config, where place) error {
+	served := cfg.research
+	if served == nil {
+		a, err := research(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		served = a
+	}
+	o := w.options(where, Research, 0)
+	o.MaxConcurrentActivityExecutionSize = researchActivities
+	o.StickyScheduleToStartTimeout = stickyTimeout
+	each := worker.New(c, workflows.ResearchQueue, o)
+	each.RegisterWorkflow(workflows.Research)
+	each.RegisterWorkflow(workflows.Experiment)
+	return w.begin(each, served)
+}
+
+// startSlot serves one slot: the shared queue, one activity at a time and only
+// while the slot is vacant, and its own queue, where the evaluation of what it
+// has trained comes. Each asks with a single poller: there is one task to take.
+func (w *Workers) startSlot(c client.Client, cfg Config, where place, slot int) error {
+	own := where.slotQueue(slot)
+	var served any
+	free := &vacancy{}
+	if cfg.train != nil {
+		served = cfg.train(own)
+	} else {
+		a := train(cfg, own)
+		served, free.vacant = a, a.Tenancy.Vacant
+	}
+	shared := w.options(where, Train, slot)
+	shared.DisableWorkflowWorker = true
+	shared.MaxConcurrentActivityTaskPollers = 1
+	alone := shared
+	var err error
+	if shared.Tuner, err = free.tuner(); err != nil {
+		return fmt.Errorf("start a worker: %w", err)
+	}
+	alone.MaxConcurrentActivityExecutionSize = 1 // what is started but waits for the slot would be missing elsewhere
+	return errors.Join(w.begin(worker.New(c, workflows.TrainQueue, shared), served), w.begin(worker.New(c, own, alone), served))
+}
+
+func (w *Workers) options(where place, role Role, slot int) worker.Options {
 	return worker.Options{
-		Identity:                     where.identity(role),
+		Identity:                     where.identity(role, slot),
 		BuildID:                      buildID(),
 		WorkerStopTimeout:            stopPatience,
 		MaxHeartbeatThrottleInterval: heartbeatAtLeast,
