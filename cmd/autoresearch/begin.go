@@ -140,7 +140,11 @@ func (a *app) changeSettings(ctx context.Context, c *cluster.Cluster, s experime
 	if g.merge(st.Limits, s.Limits) != st.Limits {
 		changes = append(changes, message{name: workflows.MessageSetBudget, arg: g.change(s.Limits)})
 	}
-	if to := g.approval(st.Approval, s.Approval); to != st.Approval {
+	switch to := g.approval(st.Approval, s.Approval); {
+	case to == st.Approval:
+	case to.Approve == "": // the campaign has never been told
+		return withinAlone()
+	default:
 		changes = append(changes, message{name: workflows.MessageSetApproval, arg: to})
 	}
 	for _, m := range changes {

@@ -41,8 +41,8 @@ func newPropose(a *app) *cobra.Command {
 			if idea.Title == "" {
 				idea.Title = titleOf(idea.Patch, args[0])
 			}
-			if n := len(idea.Title) + len(idea.Hypothesis); n > 2*maxHint {
-				return usage("say it in fewer words", "title and hypothesis have %d bytes: at most %d", n, 2*maxHint)
+			if n := len(idea.Title) + len(idea.Hypothesis) + len(idea.Patch); n > maxPatch {
+				return usage("say it in fewer words, or send a smaller change", "the patch with its title and hypothesis has %d bytes: at most %d", n, maxPatch)
 			}
 			return a.tell(cmd.Context(), tag, message{name: workflows.MessagePropose, arg: idea, patience: ideaTimeout})
 		},

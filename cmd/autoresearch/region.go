@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -30,10 +31,28 @@ func (r *region) draw(lines []string) {
 		return
 	}
 	var b strings.Builder
-	r.erase(&b)
-	r.lines = lines
-	r.paint(&b)
+	switch {
+	case slices.Equal(lines, r.lines):
+		return
+	case len(r.lines) == 0, len(lines) == 0:
+		r.erase(&b)
+		r.lines = lines
+		r.paint(&b)
+	default:
+		r.repaint(&b, lines)
+	}
 	io.WriteString(r.w, b.String())
+}
+
+// repaint writes lines over those that are there. Nothing is cleared that is
+// not written at once, so that the eye sees only what has changed.
+func (r *region) repaint(b *strings.Builder, lines []string) {
+	b.WriteString(strings.Repeat("\x1b[A", len(r.lines)) + "\r")
+	for _, line := range lines {
+		b.WriteString(line + "\x1b[K\n")
+	}
+	b.WriteString("\x1b[J")
+	r.lines = lines
 }
 
 // print writes an ordinary line to w, above the live lines.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 
@@ -34,7 +35,7 @@ func (a *app) open(ctx context.Context) (*session, error) {
 		return nil, err
 	}
 	s := &session{a: a, file: file, lost: make(chan error, 1)}
-	s.logger = log.NewStructuredLogger(slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelInfo})))
+	s.logger = log.NewStructuredLogger(slog.New(slog.NewTextHandler(hiding{file, a.hide}, &slog.HandlerOptions{Level: slog.LevelInfo})))
 	if c, err := a.connect(ctx); err == nil {
 		s.adopted = c.Embedded
 		c.Close()
@@ -54,6 +55,17 @@ func (a *app) open(ctx context.Context) (*session, error) {
 		}
 	}()
 	return s, nil
+}
+
+// hiding is a file that takes no secrets. The logger writes whole lines.
+type hiding struct {
+	w    io.Writer
+	hide func(string) string
+}
+
+func (h hiding) Write(b []byte) (int, error) {
+	_, err := io.WriteString(h.w, h.hide(string(b)))
+	return len(b), err
 }
 
 // maxLog is where the log of earlier sessions is cut off.

@@ -108,9 +108,13 @@ func (a *app) checkEarly(ctx context.Context, s experiment.Settings, g given) er
 // checkNew refuses what a new campaign could not do anything with.
 func (a *app) checkNew(ctx context.Context, s experiment.Settings, g given) error {
 	if g.within && !s.Approval.On() {
-		return usage("for example: --approve --approve-within 30m", "--approve-within says how long a candidate waits, but nobody is asked: --approve is missing")
+		return withinAlone()
 	}
 	return a.checkModel(ctx, s, false)
+}
+
+func withinAlone() error {
+	return usage("for example: --approve --approve-within 30m", "--approve-within says how long a candidate waits for an answer, but nobody is asked: --approve is missing")
 }
 
 // mayResume says whether the ledger has a campaign that could be meant.
