@@ -34,7 +34,8 @@ const exitCodesHelp = `Exit status of every command:
     3  not found: no such campaign or experiment
     4  conflict: the tag is taken by a campaign with other settings, another
        process works in the home, or several campaigns are meant
-    5  Temporal cannot be reached
+    5  Temporal, or the language model that a new campaign needs, cannot be
+       reached
   130  interrupted by Ctrl-C or SIGTERM; 'up' has stopped everything in order
 
 With --json an error is one object on standard error:

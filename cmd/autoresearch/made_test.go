@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
@@ -64,8 +65,44 @@ func made(tag string) []experiment.Result {
 	return out
 }
 
+// madeParallel is a campaign that never ran either, with experiments that were
+// side by side: they are decided in another order than they began, and #3 is
+// not decided yet. #4 was made anew on #2, since its first parent was passed.
+func madeParallel(tag string) []experiment.Result {
+	one := made(tag)
+	order := []int{0, 2, 1, 5, 4}
+	var out []experiment.Result
+	for sequence, n := range order {
+		r := one[n]
+		r.Sequence, r.Incumbent = sequence, one[2].Incumbent
+		r.DecidedAt = madeAt.Add(time.Duration(sequence) * time.Minute)
+		if against := one[2].Incumbent; sequence > 1 {
+			r.Against = &against
+		}
+		switch n {
+		case 0:
+			r.Incumbent = one[0].Incumbent
+		case 1, 2:
+			r.Parent = one[0].Commit
+		case 4:
+			score := 2.5001
+			r.Verdict, r.Reason, r.ValBpb, r.Title, r.Parent = experiment.Keep, experiment.Improved, &score, "raise WarmupShare from 0 to 0.05", one[2].Commit
+			r.Incumbent = experiment.Incumbent{Experiment: 4, Commit: r.Commit, ValBpb: score, Runs: 1, Title: r.Title}
+		}
+		if n > 0 {
+			r.Proposer, r.Program = "llm", strings.Repeat("ab12", 16)
+			r.Spent = experiment.Spent{PromptTokens: 12345, CompletionTokens: 2100, CostUSD: 0.0123}
+		}
+		for i := range r.Measurements {
+			r.Measurements[i].SlotSeconds, r.Measurements[i].IdleSeconds = 64, 0.25*float64(sequence)
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
 // writeMade puts a made-up campaign into a home, by the real ledger.
-func writeMade(home experiment.Home, tag string, limit int) error {
+func writeMade(home experiment.Home, tag string, limit int, results []experiment.Result) error {
 	ctx := context.Background()
 	store := artifact.NewFile(home.Artifacts())
 	put := func(key string, text string) error { return store.Put(ctx, key, bytes.NewReader([]byte(text))) }
@@ -78,12 +115,12 @@ func writeMade(home experiment.Home, tag string, limit int) error {
 		return err
 	}
 	l := &ledger.Ledger{Home: home, Store: store}
-	for _, r := range made(tag) {
+	for _, r := range results {
 		if _, err := l.Record(ctx, r); err != nil {
 			return err
 		}
 		patch := fmt.Sprintf("--- a/train.go\n+++ b/train.go\n-\tRate = 0.02\n+\tRate = 0.031 // #%d\n", r.Experiment)
-		for name, text := range map[string]string{"candidate.patch": patch, "metrics.jsonl": madeCurve(200), "proposal.md": "# " + r.Title + "\n\n**Hypothesis.** It may help.\n"} {
+		for name, text := range map[string]string{"candidate.patch": patch, "metrics.jsonl": madeCurve(200), "proposal-1-0.json": "{}", "proposal-0-1.json": "{}", "proposal.md": "# " + r.Title + "\n\n**Hypothesis.** It may help.\n"} {
 			if err := put(experiment.Key(tag, r.Experiment, name), text); err != nil {
 				return err
 			}

@@ -24,6 +24,7 @@ type app struct {
 	progress progressLine
 	ledger   *ledger.Ledger
 	model    string // the language model and its server, once it has answered
+	away     bool   // the work is done by workers elsewhere
 	began    bool   // the command line was understood
 }
 

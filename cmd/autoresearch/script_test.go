@@ -1,14 +1,17 @@
 package main
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/autoresearch-go/autoresearch/activities/proposer/llm/llmtest"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -16,7 +19,11 @@ import (
 // engine: what needs one is tested end to end elsewhere.
 //
 //	autoresearch ARGS...     the command
-//	made-ledger TAG LIMIT    puts a made-up campaign into ./.autoresearch
+//	made-ledger TAG LIMIT    puts a made-up campaign into ./.autoresearch;
+//	                         with a third word, one of parallel experiments
+//	model-server NAME...     a language model's server, and OPENAI_BASE_URL;
+//	                         -key KEY wants that key and quotes a wrong one,
+//	                         -busy asks to wait
 //	clone DIR                a repository with a committed target
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
@@ -37,7 +44,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"clone": clone, "exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"clone": clone, "exits": exits, "model-server": modelServer},
 	})
 }
 
@@ -50,6 +57,23 @@ func clone(ts *testscript.TestScript, neg bool, args []string) {
 	for _, cmd := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "-q", "-m", "x"}} {
 		ts.Check(ts.Exec("git", append([]string{"-C", dir}, cmd...)...))
 	}
+}
+
+// modelServer starts a server for the rest of the script.
+func modelServer(ts *testscript.TestScript, neg bool, args []string) {
+	f := flag.NewFlagSet("model-server", flag.ContinueOnError)
+	var o llmtest.Options
+	f.StringVar(&o.Key, "key", "", "")
+	busy := f.Bool("busy", false, "")
+	ts.Check(f.Parse(args))
+	o.Models = f.Args()
+	s, err := llmtest.Start(o)
+	ts.Check(err)
+	ts.Defer(func() { s.Close() })
+	if *busy {
+		s.Then(slices.Repeat([]llmtest.Step{llmtest.RetryAfter("40")}, 100)...)
+	}
+	ts.Setenv("OPENAI_BASE_URL", s.URL())
 }
 
 // exits runs a command and checks its exit status: exits 2 autoresearch up.
@@ -71,7 +95,11 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 func madeLedger() {
 	limit, err := strconv.Atoi(os.Args[2])
 	if err == nil {
-		err = writeMade(experiment.HomeDir, os.Args[1], limit)
+		results := made(os.Args[1])
+		if len(os.Args) > 3 {
+			results = madeParallel(os.Args[1])
+		}
+		err = writeMade(experiment.HomeDir, os.Args[1], limit, results)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

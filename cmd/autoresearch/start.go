@@ -17,6 +17,7 @@ func newStart(a *app) *cobra.Command {
 		Use: "start", Short: "start a campaign whose work is done by workers elsewhere", Long: startHelp, Args: settingsArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
+			a.away = true
 			if _, err := checkSettings(s, cmd.Flags()); err != nil {
 				return err
 			}
@@ -43,6 +44,10 @@ func newStart(a *app) *cobra.Command {
 			if what == begin {
 				settings = a.complete(settings)
 				if err := a.checkNew(ctx, settings, g); err != nil {
+					return err
+				}
+			} else if what == goOn {
+				if err := a.checkModel(ctx, settings, true); err != nil {
 					return err
 				}
 			}

@@ -82,13 +82,13 @@ func (u *up) check(cmd *cobra.Command) error {
 		return err
 	}
 	u.dirty = err
-	if err := u.checkHome(); err != nil {
-		return err
-	}
 	if err := u.checkConflict(cmd.Context(), u.settings); err != nil {
 		return err
 	}
-	return u.checkEarly(cmd.Context(), u.settings, u.given)
+	if err := u.checkEarly(cmd.Context(), u.settings, u.given); err != nil {
+		return err
+	}
+	return u.checkHome()
 }
 
 // checkEarly looks at what only a new campaign needs, where the ledger alone
