@@ -1,0 +1,317 @@
+package answer
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// session applies blocks one after the other and writes down what it did.
+type session struct {
+	files   map[string][]byte
+	parents map[string]*file
+	now     map[string]*file
+	edits   []experiment.Edit
+	path    string // of the block before
+	done    []block
+}
+
+// apply turns blocks into edits. It goes on behind a block that fails, so that
+// one failure can tell about several.
+func apply(blocks []block, files map[string][]byte) ([]experiment.Edit, *experiment.Failure) {
+	if len(blocks) > maxBlocks {
+		return nil, refuse("the answer has %d changes, at most %d are read: propose one change.", len(blocks), maxBlocks)
+	}
+	s := &session{files: files, parents: map[string]*file{}, now: map[string]*file{}}
+	var failed []string
+	for _, b := range blocks {
+		if failure := s.block(b); failure != nil && len(failed) < maxFailures {
+			failed = append(failed, clip(failure.Message, maxMessage/maxFailures-10))
+		}
+	}
+	switch {
+	case len(failed) > 0:
+		return nil, refuse("%s", strings.Join(failed, "\n\n"))
+	case len(s.edits) == 0:
+		return nil, refuse("the answer changes nothing: what is searched for and what replaces it are the same. Say what is to be different.")
+	}
+	for name, f := range s.now {
+		if f.raw != string(files[name]) {
+			return s.edits, nil
+		}
+	}
+	return nil, refuse("the blocks undo each other, so nothing changes.")
+}
+
+// results applies exact edits, for a comparison.
+func results(edits []experiment.Edit, files map[string][]byte) map[string]string {
+	out := map[string]string{}
+	for name, data := range files {
+		out[name] = string(data)
+	}
+	for _, e := range edits {
+		if text, err := replaced(out[e.Path], e); err == nil {
+			out[e.Path] = text
+		}
+	}
+	return out
+}
+
+// file returns the present state of a file.
+func (s *session) file(name string) *file {
+	if s.now[name] == nil {
+		f := newFile(name, string(s.files[name]))
+		s.parents[name], s.now[name] = f, f
+	}
+	return s.now[name]
+}
+
+func (s *session) block(b block) *experiment.Failure {
+	name, failure := s.target(b)
+	if failure != nil {
+		return failure
+	}
+	s.path, b.path = name, name
+	if slices.Equal(b.search, b.replace) || s.repeats(b) {
+		return nil
+	}
+	s.done = append(s.done, b)
+	f := s.file(name)
+	if search, _, _ := trim(b.search); len(search) == 0 {
+		return s.unanchored(b, f)
+	}
+	parts, failure := s.locate(b, f)
+	if failure != nil {
+		return failure
+	}
+	for _, c := range slices.Backward(parts) { // from the last one up, so that line numbers stay
+		if failure := s.change(b, c); failure != nil {
+			return failure
+		}
+	}
+	return nil
+}
+
+// repeats says whether the same block was there before. A model that repeats
+// itself means it once.
+func (s *session) repeats(b block) bool {
+	return slices.ContainsFunc(s.done, func(o block) bool {
+		return o.path == b.path && slices.Equal(o.search, b.search) && slices.Equal(o.replace, b.replace)
+	})
+}
+
+// target finds the file of a block: its path, else the file of the block
+// before, else the one that its sentence mentions, else the only one.
+func (s *session) target(b block) (string, *experiment.Failure) {
+	names := editable(s.files)
+	if b.path != "" {
+		if name, ok := resolve(b.path, s.files); ok {
+			return name, nil
+		}
+		return "", refuse("%s is for %s, which is not a file that may be edited; these are: %s.", b.name, b.path, strings.Join(names, ", "))
+	}
+	if name, ok := resolve(b.mention, s.files); ok && b.mention != "" {
+		return name, nil
+	}
+	switch {
+	case s.path != "":
+		return s.path, nil
+	case len(names) == 1:
+		return names[0], nil
+	}
+	return "", refuse("%s does not say which file it is for: write the path on the line above it, one of %s.", b.name, strings.Join(names, ", "))
+}
+
+// unanchored reads a block without a search text: a whole file, or nothing.
+func (s *session) unanchored(b block, f *file) *experiment.Failure {
+	if replace, _, _ := trim(b.replace); len(replace) == 0 {
+		return refuse("%s (%s) is empty.", b.name, f.path)
+	}
+	if why := notWhole(b.replace, f); why != "" {
+		return refuse("%s (%s) has an empty SEARCH part, so its new lines have no place, and they are not the whole file: %s. Put lines of the file into SEARCH, and the same lines with the new ones into REPLACE.", b.name, f.path, why)
+	}
+	return s.write(f, wholeEdit(f, b.replace))
+}
+
+// locate finds the place of a block, or of its parts if it leaves code out.
+func (s *session) locate(b block, f *file) ([]change, *experiment.Failure) {
+	var best []place
+	for _, c := range readings(b) {
+		if best = s.places(b, c.search, f); len(best) > 0 {
+			if len(best) > 1 {
+				return nil, twice(b, f, best)
+			}
+			if failure := s.sound(b, c.search, f, best[0]); failure != nil {
+				return nil, failure
+			}
+			c.place = best[0]
+			return elidedReplace(b, c, f)
+		}
+	}
+	if !slices.ContainsFunc(b.search, elision) {
+		return nil, s.absent(b, f)
+	}
+	parts, failure := elidedBlock(b, f)
+	for i := 0; failure == nil && i < len(parts); i++ {
+		failure = s.sound(b, parts[i].search, f, parts[i].place)
+	}
+	return parts, failure
+}
+
+// places finds where a search text stands. A diff says the line: if that is one
+// of several places, it is the one.
+func (s *session) places(b block, search []string, f *file) []place {
+	found := f.match(search)
+	if b.line > 0 && len(found) > 1 && found[0].level <= trailing {
+		for _, p := range found {
+			if p.from == b.line-1+len(f.lines)-len(s.parents[f.path].lines) {
+				return []place{p}
+			}
+		}
+	}
+	return found
+}
+
+// sound refuses a place that is only there because an earlier block changed
+// the file: the parent had a better one, or two.
+func (s *session) sound(b block, search []string, f *file, p place) *experiment.Failure {
+	parent := s.parents[f.path]
+	if parent == f {
+		return nil
+	}
+	before := parent.match(search)
+	switch {
+	case len(before) == 1 && before[0].level < p.level:
+		return overlaps(b, f, parent, before[0])
+	case len(before) > 1 && before[0].level <= p.level && b.line == 0:
+		return twice(b, parent, before)
+	}
+	return nil
+}
+
+// readings are the ways to read a block, the plain one first. The others undo
+// what happens to code on its way through a chat; each needs its trace in all of
+// the search text.
+func readings(b block) []change {
+	out := []change{{search: b.search, replace: b.replace}}
+	if joined := strings.Join(b.search, "\n"); unescapeHTML(joined) != joined {
+		out = append(out, change{search: each(b.search, unescapeHTML), replace: each(b.replace, unescapeHTML)})
+	}
+	if search, ok := unnumbered(b.search); ok {
+		if replace, ok := unnumbered(b.replace); ok {
+			out = append(out, change{search: search, replace: replace})
+		} else if !anyNumbered(b.replace) {
+			out = append(out, change{search: search, replace: b.replace})
+		}
+	}
+	if search, ok := unprefixed(b.search, "-"); ok {
+		if replace, ok := unprefixed(b.replace, "+"); ok {
+			out = append(out, change{search: search, replace: replace})
+		}
+	}
+	return out
+}
+
+// change makes one change and writes it down as an exact edit.
+func (s *session) change(b block, c change) *experiment.Failure {
+	f := s.now[b.path]
+	lines, ok := f.carried(c)
+	switch {
+	case !ok && c.place.level == inLine:
+		return refuse("%s (%s): its SEARCH text is a part of line %d, and its REPLACE text is not one line. Copy whole lines:\n%s", b.name, f.path, c.place.from+1, f.quote(c.place.from-2, c.place.to+2))
+	case !ok:
+		return s.absent(b, f)
+	case slices.Equal(lines, f.lines[c.place.from:c.place.to]):
+		return nil
+	}
+	e, ok := f.edit(c.place.from, c.place.to, lines)
+	if !ok {
+		return refuse("%s (%s): the lines around %d stand in the file so often that they cannot be told apart. Answer with the whole file.", b.name, f.path, c.place.from+1)
+	}
+	return s.write(f, e)
+}
+
+// write applies an edit to the present state.
+func (s *session) write(f *file, e experiment.Edit) *experiment.Failure {
+	text, err := replaced(f.raw, e)
+	switch {
+	case err != nil:
+		return refuse("%s: %v", f.path, err)
+	case strings.Trim(text, blank+"\n") == "":
+		return refuse("%s: nothing of the file would be left.", f.path)
+	case text == f.raw:
+		return nil
+	}
+	s.edits = append(s.edits, e)
+	s.now[f.path] = newFile(f.path, text)
+	return nil
+}
+
+// maxContext is how many lines on each side an edit may take in to be unique.
+const maxContext = 100
+
+// edit writes the replacement of lines as an exact edit, with as many lines
+// around them as make it unique.
+func (f *file) edit(from, to int, lines []string) (experiment.Edit, bool) {
+	text := strings.ReplaceAll(f.raw, "\r\n", "\n")
+	for before, after := 0, 0; ; before, after = before+1, after+1 {
+		a, z := max(from-before, 0), min(to+after, len(f.lines))
+		head, tail := f.lines[a:from], f.lines[to:z]
+		e := experiment.Edit{
+			Path:    f.path,
+			Search:  strings.Join(f.lines[a:z], "\n"),
+			Replace: strings.Join(slices.Concat(head, lines, tail), "\n"),
+		}
+		if len(lines) == 0 && a == from && z == to { // the lines go, and a line end with them
+			e.Search += "\n"
+			if z == len(f.lines) && !strings.HasSuffix(text, "\n") {
+				e.Search = "\n" + strings.TrimSuffix(e.Search, "\n")
+			}
+		}
+		if e.Search != "" && occurs(text, e.Search) == 1 {
+			return e, true
+		}
+		if a == 0 && z == len(f.lines) || before == maxContext {
+			return e, false
+		}
+	}
+}
+
+// occurs counts where a text stands, overlaps included, up to two.
+func occurs(text, search string) int {
+	i := strings.Index(text, search)
+	if i < 0 {
+		return 0
+	}
+	if strings.Contains(text[i+1:], search) {
+		return 2
+	}
+	return 1
+}
+
+// replaced is the file after an exact edit, as package proposer makes it: line
+// ends follow the file's.
+func replaced(old string, e experiment.Edit) (string, error) {
+	crlf := strings.Contains(old, "\r\n")
+	if e.Search == "" {
+		return lineEnds(e.Replace, crlf), nil
+	}
+	search, replace := lineEnds(e.Search, crlf), lineEnds(e.Replace, crlf)
+	if crlf && !strings.Contains(old, search) && strings.Contains(old, e.Search) {
+		search, replace = e.Search, e.Replace
+	}
+	if occurs(old, search) != 1 {
+		return "", fmt.Errorf("the file has lines that end in both ways, LF and CRLF, where the edit is: answer with the whole file")
+	}
+	return strings.Replace(old, search, replace, 1), nil
+}
+
+func lineEnds(text string, crlf bool) string {
+	text = strings.ReplaceAll(text, "\r\n", "\n")
+	if crlf {
+		text = strings.ReplaceAll(text, "\n", "\r\n")
+	}
+	return text
+}

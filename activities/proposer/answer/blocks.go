@@ -1,0 +1,316 @@
+package answer
+
+import (
+	"path"
+	"regexp"
+	"strings"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// block is one replacement of lines: a SEARCH/REPLACE block, a hunk of a diff,
+// or an edit in JSON.
+type block struct {
+	name            string // "block 2", as a failure calls it
+	path            string // as written; "" if none
+	mention         string // a path in the sentence above; counts only if it may be edited
+	search, replace []string
+	line            int // of a diff: where the parent's file should have it, from 1; 0: unknown
+	at              int // line of the answer
+}
+
+// fence is a piece of code between ``` lines.
+type fence struct {
+	info, path, mention string
+	lines               []string
+	at                  int // line of the answer
+	closed, edits       bool
+}
+
+// page is an answer taken apart into lines.
+type page struct {
+	lines   []string
+	prose   []bool // by line: neither code nor block
+	blocks  []block
+	fences  []fence
+	object  *object // the answer is JSON
+	failure *experiment.Failure
+}
+
+// read takes an answer apart. What is between markers is a block wherever it
+// stands; other lines between fences are code; the rest is prose.
+func read(text string) *page {
+	p := &page{lines: strings.Split(text, "\n")}
+	p.prose = make([]bool, len(p.lines))
+	if p.object, p.failure = parseObject(text); p.object != nil || p.failure != nil {
+		return p
+	}
+	for i, above := 0, 0; i < len(p.lines); i++ {
+		line := p.lines[i]
+		switch kind, words := marker(line); {
+		case kind == opens:
+			end := p.block(i, above, words)
+			if p.failure != nil {
+				return p
+			}
+			i, above = end, end+1
+		case kind == ends:
+			p.failure = refuse("line %d of the answer is %q, but no block is open there. A block is a line <<<<<<< SEARCH, the old lines, a line =======, the new lines, and a line >>>>>>> REPLACE.", i+1, clip(line, 80))
+			return p
+		default:
+			p.line(i, above)
+		}
+	}
+	if len(p.blocks) > maxBlocks {
+		p.failure = refuse("the answer has %d blocks, at most %d are read: propose one change.", len(p.blocks), maxBlocks)
+	}
+	return p
+}
+
+// line files a line outside of blocks.
+func (p *page) line(i, above int) {
+	open := len(p.fences) > 0 && !p.fences[len(p.fences)-1].closed
+	tick, info := fenceLine(p.lines[i])
+	switch {
+	case open:
+		f := &p.fences[len(p.fences)-1]
+		if start, _ := fenceLine(p.lines[f.at]); tick != "" && info == "" && tick[0] == start[0] && len(tick) >= len(start) {
+			f.closed = true
+		} else {
+			f.lines = append(f.lines, p.lines[i])
+		}
+	case tick != "":
+		f := fence{info: info, at: i}
+		f.path, f.mention = p.pathAbove(i-1, above)
+		if named := pathOfInfo(info); named != "" {
+			f.path = named
+		}
+		p.fences = append(p.fences, f)
+	default:
+		p.prose[i] = true
+	}
+}
+
+// block reads the block whose first marker is line i, and returns its last line.
+func (p *page) block(i, above int, words string) (end int) {
+	b := block{name: "block " + itoa(len(p.blocks)+1), at: i}
+	b.path, b.mention = p.pathAbove(i-1, above)
+	if name := pathAlone(words); name != "" {
+		b.path = name
+	}
+	if n := len(p.fences); n > 0 && !p.fences[n-1].closed {
+		p.fences[n-1].edits = true
+	}
+	divided := 0
+	for end = i + 1; end < len(p.lines); end++ {
+		line := p.lines[end]
+		kind, words := marker(line)
+		if kind == opens && divided > 0 && replaceWord.MatchString(words) {
+			kind = ends // <<<<<<< REPLACE
+		}
+		switch {
+		case kind == divides && divided > 0:
+			p.failure = refuse("%s has two lines =======, at lines %d and %d of the answer, so it is not clear where its new lines begin. Write each block with one.", b.name, divided+1, end+1)
+		case kind == divides:
+			divided = end
+			b.search = p.lines[i+1 : end]
+		case kind == opens:
+			p.failure = refuse("%s is not closed: line %d of the answer begins another one. Close each block with a line >>>>>>> REPLACE.", b.name, end+1)
+		case kind == ends && divided == 0:
+			p.failure = refuse("%s has no line ======= between its old and its new lines.", b.name)
+		case kind == ends:
+			b.replace = p.lines[divided+1 : end]
+			b.unfence()
+			p.blocks = append(p.blocks, b)
+			return end
+		}
+		if p.failure != nil {
+			return end
+		}
+	}
+	part := "SEARCH"
+	if divided > 0 {
+		part = "REPLACE"
+	}
+	p.failure = refuse("%s is not closed: the answer ends within its %s part, so it was probably cut off. Answer again, shorter, and close each block with a line >>>>>>> REPLACE.", b.name, part)
+	return end
+}
+
+// unfence drops fence lines at the edges of the parts.
+func (b *block) unfence() {
+	edges := func(part []string, front, back bool) []string {
+		if t, _ := fenceLine(first(part)); front && t != "" {
+			part = part[1:]
+		}
+		if t, info := fenceLine(last(part)); back && t != "" && info == "" {
+			part = part[:len(part)-1]
+		}
+		return part
+	}
+	b.search = edges(b.search, true, true)
+	b.replace = edges(b.replace, true, true)
+}
+
+func first(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[0]
+}
+
+func last(lines []string) string {
+	if len(lines) == 0 {
+		return ""
+	}
+	return lines[len(lines)-1]
+}
+
+// What a line is to a block.
+type markerKind int
+
+const (
+	none markerKind = iota
+	opens
+	divides
+	ends
+)
+
+var (
+	openMarker   = regexp.MustCompile(`^\s*<{5,9} *([\w ./\\:-]{0,120}?)\W*$`)
+	divideMarker = regexp.MustCompile(`^\s*={5,9}\s*:?\s*$`)
+	endMarker    = regexp.MustCompile(`^\s*>{5,9} *([\w ./\\:-]{0,120}?)\W*$`)
+	plusMarker   = regexp.MustCompile(`(?i)^\s*\+{5,9} *(replace|updated|new)\W*$`)
+	minusMarker  = regexp.MustCompile(`(?i)^\s*-{5,9} *((search|original|old)[\w ./\\:-]{0,120}?)\W*$`)
+	replaceWord  = regexp.MustCompile(`(?i)^(replace|updated?|new|after)\b`)
+	leadingWord  = regexp.MustCompile(`(?i)^(search|original|old|before|find|head)(:|\s|$)\s*`)
+)
+
+// marker says which marker a line is, with the words behind an opening one.
+func marker(line string) (markerKind, string) {
+	if len(line) > 200 {
+		return none, ""
+	}
+	trimmed := strings.TrimLeft(line, " \t")
+	if trimmed == "" || !strings.ContainsAny(trimmed[:1], "<=>+-") {
+		return none, ""
+	}
+	for _, re := range []*regexp.Regexp{openMarker, minusMarker} {
+		if m := re.FindStringSubmatch(line); m != nil {
+			return opens, strings.TrimSpace(m[1])
+		}
+	}
+	switch {
+	case divideMarker.MatchString(line):
+		return divides, ""
+	case endMarker.MatchString(line), plusMarker.MatchString(line):
+		return ends, ""
+	}
+	return none, ""
+}
+
+// fenceLine returns the fence characters of a line, and the info behind them.
+func fenceLine(line string) (ticks, info string) {
+	line = strings.TrimSpace(line)
+	for _, c := range []string{"`", "~"} {
+		rest := strings.TrimLeft(line, c)
+		if n := len(line) - len(rest); n >= 3 && !strings.Contains(rest, c) {
+			return line[:n], strings.TrimSpace(rest)
+		}
+	}
+	return "", ""
+}
+
+// pathAbove looks for the path of a block or fence in the lines above it, down
+// to line low: the next line with text, past a fence line. A line that is
+// nothing but a path is one; a sentence may mention one.
+func (p *page) pathAbove(i, low int) (path, mention string) {
+	for looked := 0; i >= low && looked < 3; i, looked = i-1, looked+1 {
+		line := p.lines[i]
+		if tick, info := fenceLine(line); tick != "" {
+			if path := pathOfInfo(info); path != "" {
+				return path, ""
+			}
+			continue
+		}
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		if path := pathAlone(line); path != "" {
+			return path, ""
+		}
+		return "", mentioned(line)
+	}
+	return "", ""
+}
+
+var (
+	pathLead = regexp.MustCompile(`(?i)^(\d+[.)]\s+)?(file ?(name|path)?|path|in|edit|modify|modified|update|updated)\s*(:|\s)\s*`)
+	pathForm = regexp.MustCompile(`^([A-Za-z]:)?[\w.@/\\+-]*\w\.(go|py|c|h|cu|cc|cpp|js|ts|rs|md|txt|json|jsonl|yaml|yml|toml|sh|s|mod|sum|cfg|ini|tsv|csv)$`)
+)
+
+// pathAlone returns the path of a line that says nothing else.
+func pathAlone(line string) string {
+	line = strings.Trim(line, " \t#*->`'\"")
+	if rest, ok := strings.CutPrefix(line, "// "); ok {
+		line = rest
+	}
+	line = leadingWord.ReplaceAllString(line, "")
+	line = strings.Trim(line, " \t*`'\":")
+	line = strings.Trim(pathLead.ReplaceAllString(line, ""), " \t*`'\":(),[]<>")
+	if len(line) > 300 || !pathForm.MatchString(line) {
+		return ""
+	}
+	return line
+}
+
+// pathOfInfo finds a path in the info of a fence: "go trainer/train.go",
+// "go:train.go", "go title=train.go".
+func pathOfInfo(info string) string {
+	for _, word := range strings.FieldsFunc(info, func(r rune) bool { return strings.ContainsRune(" \t:={},\"'", r) }) {
+		if pathForm.MatchString(word) {
+			return word
+		}
+	}
+	return ""
+}
+
+// mentioned returns the only path that a sentence has.
+func mentioned(line string) string {
+	found := ""
+	for _, word := range strings.Fields(clip(line, 1000)) {
+		word = strings.Trim(word, "*`'\".,:;()[]<>")
+		if !pathForm.MatchString(word) || word == found {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = word
+	}
+	return found
+}
+
+// resolve finds the editable file that a written path means: the same, or one
+// of them with fewer or more directories in front.
+func resolve(written string, files map[string][]byte) (string, bool) {
+	written = strings.ReplaceAll(written, `\`, "/")
+	if strings.Contains("/"+written+"/", "/../") {
+		return "", false
+	}
+	clean := strings.TrimPrefix(path.Clean("/"+written), "/")
+	if _, ok := files[clean]; ok {
+		return clean, true
+	}
+	var found []string
+	for _, name := range editable(files) {
+		longer := strings.HasSuffix("/"+strings.ToLower(clean), "/"+strings.ToLower(name))
+		shorter := clean != "" && strings.HasSuffix("/"+strings.ToLower(name), "/"+strings.ToLower(clean))
+		if longer || shorter {
+			found = append(found, name)
+		}
+	}
+	if len(found) != 1 {
+		return "", false
+	}
+	return found[0], true
+}
