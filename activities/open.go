@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"maps"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,7 +84,7 @@ func (r *Research) openOne(ctx context.Context, c experiment.Campaign, n int, b 
 // now be proposed, so such an experiment is given up.
 func (b begun) foreign() bool {
 	return b.proposal == "" && slices.ContainsFunc(b.names, func(name string) bool {
-		_, isRun := recordRevision(name)
+		_, isRun := runRecordRevision(name)
 		return isRun || strings.HasPrefix(name, string(proposalKind)+"-")
 	})
 }
@@ -104,7 +103,7 @@ func begunOf(tag string, keys []string) map[int]begun {
 		b.proposal = newestRound(proposalKind, b.names)
 		b.revision, _, _ = parseRound(proposalKind, b.proposal)
 		b.trained = slices.ContainsFunc(b.names, func(name string) bool {
-			revision, ok := recordRevision(name)
+			revision, ok := runRecordRevision(name)
 			return ok && revision == b.revision
 		})
 		all[n] = b
@@ -118,18 +117,6 @@ func experimentOf(tag, key string) (n int, name string, ok bool) {
 	number, name, ok := strings.Cut(strings.TrimPrefix(key, tag+"/"), "/")
 	n, err := strconv.Atoi(number)
 	return n, name, ok && err == nil && n >= 0 && key == experiment.Key(tag, n, name)
-}
-
-var runRecordName = regexp.MustCompile(`^run-\d+(?:-rev-(\d+))?(?:-again-\d+)?\.json$`)
-
-// recordRevision reads the name of the record of a run that is over.
-func recordRevision(name string) (revision int, ok bool) {
-	m := runRecordName.FindStringSubmatch(name)
-	if m == nil {
-		return 0, false
-	}
-	revision, _ = strconv.Atoi(m[1]) // revision 0 has no number
-	return revision, true
 }
 
 // candidates are the decided ones by commit, as parents of other experiments;

@@ -118,18 +118,3 @@ func TestOpenDuringTheBaseline(t *testing.T) {
 		t.Errorf("after the baseline the ledger is %s", asJSON(t, got))
 	}
 }
-
-func TestNamesOfRunRecords(t *testing.T) {
-	for name, want := range map[string]int{
-		"run-0.json": 0, "run-2.json": 0, "run-0-again-1.json": 0, "run-0-rev-3.json": 3, "run-1-rev-12-again-2.json": 12,
-		"run-0": -1, "run-.json": -1, "rerun-0.json": -1, "run-0-rev-.json": -1, "run-0.json.txt": -1, "evaluation-rev-1.json": -1,
-	} {
-		revision, ok := recordRevision(name)
-		if !ok {
-			revision = -1
-		}
-		if revision != want {
-			t.Errorf("%s is of revision %d, want %d", name, revision, want)
-		}
-	}
-}
