@@ -20,8 +20,8 @@ func (p *prompt) digest() {
 	p.say("# The campaign so far\n")
 	p.summary(results)
 	p.table("Kept, oldest first, with the change against the incumbent before it:", last(kept(results), p.chain), tried)
-	near := nearMisses(results, p.near)
-	p.table("Near misses, best first: better than the incumbent of their time, but not by more than the noise explains:", near, tried)
+	older := results[:max(0, len(results)-p.tries)]
+	p.table("Earlier near misses, best first: better than the incumbent of their time, but not by more than the noise explains:", nearMisses(older, p.near), tried)
 	p.table("The latest experiments, newest last, with the change against the incumbent of their time (negative is better):", last(results, p.tries), tried)
 	p.table("Failures and their causes, newest last:", last(failed(results), p.failures), cause)
 	p.ongoing()

@@ -264,7 +264,7 @@ func (p *prompt) repair() {
 // otherForms are the forms of an edit that need no exact copy of lines.
 func (p *prompt) otherForms() {
 	if c := constants(p.r.Files); len(c) > 0 {
-		p.say("If the change is one of constants alone, you may write, in the place of the blocks, one line for each:\n\n%s = new value\n\nThese can be set so: %s.", c[0], strings.Join(c, ", "))
+		p.say("If the change is one of constants alone, you may write, in the place of the blocks, one line for each:\n\n%s = new value\n\nThese can be set so, to values that the comments behind them allow: %s.", c[0], strings.Join(c, ", "))
 	}
 	if n := wholeSize(p.r.Files); len(p.r.Files) == 1 && n/bytesPerToken*5/4 <= p.reserve {
 		p.say("In the place of the blocks you may also write the whole new file, every line of it, between one pair of ``` fences.")
