@@ -158,7 +158,7 @@ func (l *LLM) exchange(ctx context.Context, m manners, model string, do func(con
 	defer cancel()
 	err := do(limited, openai.NewClientWithConfig(config))
 	if ctx.Err() != nil {
-		return w.got, &trouble{kind: down, err: fmt.Errorf("asking %s: %w", l.at.host, ctx.Err())}
+		return w.got, &trouble{kind: down, err: fmt.Errorf("asking %s: no answer yet: %w", l.at.host, ctx.Err())}
 	}
 	if limited.Err() != nil && err != nil {
 		return w.got, &trouble{kind: down, err: fmt.Errorf("asking %s: no answer within %v; %s sets how long to wait", l.at.host, l.config.Timeout, EnvTimeout)}

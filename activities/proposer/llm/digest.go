@@ -45,7 +45,7 @@ func (p *prompt) summary(results []experiment.Result) {
 		return
 	}
 	if base := results[0]; base.Reason == experiment.Baseline && base.ValBpb != nil {
-		p.say("The baseline has val_bpb %.4f, the mean of %d seeds.", *base.ValBpb, max(1, len(base.Measurements)))
+		p.say("The baseline has val_bpb %.4f (runs: %d).", *base.ValBpb, max(1, len(base.Measurements)))
 	}
 	newest := results[len(results)-1]
 	if sd := newest.NoiseAfter.StdDev; sd > 0 {

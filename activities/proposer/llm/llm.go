@@ -59,6 +59,7 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 
 	"github.com/autoresearch-go/autoresearch/activities/proposer"
+	"github.com/autoresearch-go/autoresearch/activities/proposer/answer"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -122,8 +123,8 @@ func (l *LLM) Propose(ctx context.Context, r proposer.Request) (proposer.Answer,
 		return fail(err)
 	}
 	for asked := 0; ; asked++ {
-		if answer, ok := l.harvest(t, r); ok {
-			return answer, nil
+		if a, ok := l.harvest(t, r); ok {
+			return a, nil
 		}
 		if asked == maxAsked || asked > 0 && !l.timeLeft(ctx) {
 			return fail(t.nothing())
@@ -261,7 +262,7 @@ const (
 // stands in for the hypothesis: people see what the model said, and the model
 // does in the repair round.
 func (l *LLM) answer(text, failure string, t *transcript, r proposer.Request) proposer.Answer {
-	parsed := parse(text, r.Files)
+	parsed := answer.Parse(text, r.Files)
 	p := experiment.Proposal{
 		Title:      oneLine(parsed.Title, maxTitle),
 		Hypothesis: cut(strings.TrimSpace(cleanText(parsed.Hypothesis)), maxHypothesis),

@@ -192,7 +192,7 @@ func (p *prompt) task() {
 	p.say("# The measurement\n")
 	p.say("The score is val_bpb, validation bits per byte, measured by the laboratory; lower is better.")
 	if s.Budget > 0 {
-		p.say("Each training run is charged for %v.%s", s.Budget, cores(s.Cores))
+		p.say("Each training run has a budget of %g charged seconds.%s", s.Budget.Std().Seconds(), cores(s.Cores))
 	}
 	for _, r := range p.r.History {
 		if r.Experiment == p.r.Parent.Experiment && p.r.Parent.Runs > 0 && len(r.Measurements) > 0 {
@@ -208,7 +208,7 @@ func cores(n int) string {
 	if n == 0 {
 		return ""
 	}
-	return fmt.Sprintf(" That is CPU time, divided by the %d cores that it has.", n)
+	return fmt.Sprintf(" They are CPU time, divided by the %d cores that a run has.", n)
 }
 
 // files shows the parent's files, whole.

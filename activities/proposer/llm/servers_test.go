@@ -272,18 +272,20 @@ func TestTemperatureZeroIsSent(t *testing.T) {
 
 // An address without /v1, or with a slash, or that of the call itself, is found.
 func TestBaseURL(t *testing.T) {
-	for _, c := range []struct {
-		prefix, path string
-		calls        int // of the second proposal on, always 1
-	}{
-		{"/v1", "/v1", 1}, {"/v1", "/v1/", 1}, {"/v1", "", 1}, {"/v1", "/", 1}, {"/v1", "/v1/chat/completions", 1},
-		{"/", "", 1}, {"/api/v1", "/api", 1}, {"/openai", "/openai/", 1},
+	for _, c := range []struct{ prefix, path string }{
+		{"/v1", "/v1"}, {"/v1", "/v1/"}, {"/v1", ""}, {"/v1", "/"}, {"/v1", "/v1/chat/completions"},
+		{"/", ""}, {"/api/v1", "/api"}, {"/openai", "/openai/"},
 	} {
-		s := llmtest.NewWith(t, llmtest.Options{Prefix: c.prefix})
-		for _, model := range []string{"researcher", ""} {
-			l := fresh(t, s.Address()+c.path, func(to *Config) { to.Model = model })
-			_, err := ask(t, l, nil)
-			require.NoError(t, err, "%+v", c)
+		for _, site := range []bool{false, true} {
+			s := llmtest.NewWith(t, llmtest.Options{Prefix: c.prefix, Site: site})
+			for _, model := range []string{"researcher", ""} {
+				l := fresh(t, s.Address()+c.path, func(to *Config) { to.Model = model })
+				for range 2 {
+					_, err := ask(t, l, nil)
+					require.NoError(t, err, "%+v", c)
+				}
+			}
+			require.Equal(t, 4, s.Calls())
 		}
 	}
 	s := llmtest.NewWith(t, llmtest.Options{Prefix: "/deep/v1"})

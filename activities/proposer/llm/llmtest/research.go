@@ -2,6 +2,7 @@ package llmtest
 
 import (
 	"fmt"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -22,7 +23,7 @@ func Research(prompt string) string {
 	name, file := fileIn(prompt)
 	var moves []string
 	constants, _ := search.Parse(name, []byte(file))
-	for step := range 4 {
+	for step := range steps {
 		for _, c := range constants {
 			if move := answer(name, file, c, step); move != "" {
 				moves = append(moves, move)
@@ -42,6 +43,9 @@ func Research(prompt string) string {
 	}
 	return "I have no idea left."
 }
+
+// steps is how many moves a constant has at most: enough for long campaigns.
+const steps = 40
 
 // fileIn finds the first file of a prompt.
 func fileIn(prompt string) (name, text string) {
@@ -71,16 +75,26 @@ func answer(name, file string, c search.Constant, step int) string {
 		c.Name, search.Plain(c.Value), search.Plain(to), c.Name, name, line, changed)
 }
 
-// moved is the literal that a step leads to.
+// moved is the literal that a step leads to: near the value at first, then
+// anywhere in the range.
 func moved(c search.Constant, step int) string {
 	v, _ := search.Number(c.Value)
+	_, share := math.Modf(float64(step) * math.Phi)
 	switch {
 	case len(c.Choices) > 0:
 		return c.Choices[step%len(c.Choices)]
-	case c.Kind == search.Integer:
+	case c.Kind == search.Integer && step < 4:
 		return strconv.Itoa(int(v) + []int{1, -1, 2, -2}[step])
+	case c.Kind == search.Integer:
+		return strconv.Itoa(int(c.Lo) + step%int(c.Hi-c.Lo+1))
+	case step >= 4 && c.Log:
+		v = c.Lo * math.Pow(c.Hi/c.Lo, share)
+	case step >= 4:
+		v = c.Lo + (c.Hi-c.Lo)*share
 	case c.Log:
-		return strconv.FormatFloat(v*[]float64{1.3, 0.75, 1.8, 0.5}[step], 'g', 4, 64)
+		v *= []float64{1.3, 0.75, 1.8, 0.5}[step]
+	default:
+		v += (c.Hi - c.Lo) * []float64{0.05, -0.05, 0.15, -0.15}[step]
 	}
-	return strconv.FormatFloat(v+(c.Hi-c.Lo)*[]float64{0.05, -0.05, 0.15, -0.15}[step], 'g', 4, 64)
+	return strconv.FormatFloat(v, 'g', 4, 64)
 }

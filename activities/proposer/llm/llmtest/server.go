@@ -30,6 +30,7 @@ type Options struct {
 	Latency time.Duration // before each answer of the researcher
 	Usage   Usage         // of each answer; 1000 and 100 tokens
 	Address string        // "127.0.0.1:0"
+	Site    bool          // other paths are a web page, as of servers with a web interface
 }
 
 // Usage is what an answer costs.
@@ -100,6 +101,10 @@ func Start(o Options, script ...Step) (*Server, error) {
 	mux.HandleFunc("GET "+o.Prefix+"/models", s.guard(s.models))
 	mux.HandleFunc("POST "+o.Prefix+"/chat/completions", s.guard(s.chat))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if o.Site {
+			HTML(http.StatusOK)(&Call{w: w})
+			return
+		}
 		write(w, http.StatusNotFound, map[string]any{"detail": "Not Found"})
 	})
 	s.http = &http.Server{Handler: mux}
