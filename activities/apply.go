@@ -127,6 +127,9 @@ func (a *application) edited(ctx context.Context) (files map[string][]byte, mess
 	} else if !found {
 		return nil, "", refuse(ErrInvalidInput, "there is no proposal %s to apply", key)
 	}
+	if p.Failure != nil { // the answer was no usable edit, and its proposer has said why
+		return nil, "", breaks(p.Failure)
+	}
 	files, failure := editFiles(a.t, parent, p.Edits)
 	return files, commitMessage(a.in, p.Proposal), breaks(failure)
 }
@@ -139,64 +142,13 @@ func commitMessage(in ApplyInput, p experiment.Proposal) string {
 	return m + fmt.Sprintf("\nCampaign: %s\nExperiment: %d\nProposer: %s\n", in.Campaign.Tag(), in.Number, p.Proposer)
 }
 
-// claim says which experiment came first with a program.
-type claim struct {
-	Experiment int    `json:"experiment"`
-	Revision   int    `json:"revision"`
-	Round      int    `json:"round"`
-	Parent     string `json:"parent"`
-}
-
-// unique refuses a program that an earlier experiment of the campaign had, the
-// baseline included, whatever its parent, comments and formatting. The first
-// to claim a digest has it, so that experiments side by side cannot both pass.
-func (a *application) unique(ctx context.Context, files map[string][]byte) error {
-	digest, tokens, err := a.t.Syntax(files)
-	if err != nil {
-		return fmt.Errorf("reading the candidate's syntax: %w", err)
-	}
-	a.result.SyntaxTokens = tokens
-	first := claim{a.in.Number, a.in.Revision, a.in.Round, a.in.Parent}
-	if err := putOnceJSON(ctx, a.Store, experiment.CampaignKey(a.in.Campaign.Tag(), "syntax/"+digest+".json"), &first); err != nil {
-		return err
-	}
-	if first.Experiment == a.in.Number {
-		return nil
-	}
-	twin, known, err := a.twin(ctx, first)
-	if err != nil || !known {
-		return err
-	}
-	return breaks(&experiment.Failure{Reason: experiment.Duplicate, Message: "the same program as " + twin + "; comments and formatting do not count"})
-}
-
-// twin describes what became of the program of a claim. It is not known to be
-// good or bad when our own machinery failed it: then it may be tried again.
-func (a *application) twin(ctx context.Context, c claim) (text string, known bool, err error) {
-	tag := a.in.Campaign.Tag()
-	var applied ApplyResult
-	if _, err := readJSON(ctx, a.Store, applyKey(tag, c.Experiment, c.Revision, c.Round), &applied); err != nil {
-		return "", false, err
-	}
-	if f := applied.Failure; f != nil { // repaired since, perhaps: not what the result is about
-		return fmt.Sprintf("a proposal of experiment %d that failed (%s)", c.Experiment, f.Reason), true, nil
-	}
-	text = fmt.Sprintf("experiment %d", c.Experiment)
-	result, err := a.Ledger.Decided(ctx, tag, c.Experiment)
-	switch {
-	case err != nil || result == nil:
-		return text, true, err
-	case result.Reason == experiment.Infra:
-		return "", false, nil
-	case result.ValBpb == nil:
-		return fmt.Sprintf("%s (%s, %s)", text, result.Verdict, result.Reason), true, nil
-	}
-	return fmt.Sprintf("%s (%s, %s, val_bpb %.4f)", text, result.Verdict, result.Reason, *result.ValBpb), true, nil
-}
-
 // commit makes the candidate, keeps it by its ref, and shows its patch. The
 // date is the campaign's start and the number in seconds: a retry makes the
 // same commit.
+//
+// An experiment has one ref, which a later revision moves. The commit that it
+// leaves may be the parent of a candidate that was prepared on it; it stays,
+// because nothing collects garbage in the home's repository (gc.auto is 0 there).
 func (a *application) commit(ctx context.Context, files map[string][]byte, message string) (err error) {
 	c := a.in.Campaign
 	a.result.Commit = a.in.Parent

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -200,6 +201,11 @@ func TestProposalIsAskedForOnce(t *testing.T) {
 	}
 }
 
+// troubled is a proposer that has no answer.
+func troubled(err error) answers {
+	return func(proposer.Request) (proposer.Answer, error) { return proposer.Answer{}, err }
+}
+
 func TestProposerTrouble(t *testing.T) {
 	for what, k := range map[string]struct {
 		p         answers
@@ -207,9 +213,13 @@ func TestProposerTrouble(t *testing.T) {
 		retryable bool
 		words     string
 	}{
-		"down":         {func(proposer.Request) (proposer.Answer, error) { return proposer.Answer{}, errors.New("server down") }, "", true, "server down"},
-		"nothing left": {func(proposer.Request) (proposer.Answer, error) { return proposer.Answer{}, proposer.ErrNothingLeft }, ErrNothingLeft, false, "script"},
-		"no title":     {func(proposer.Request) (proposer.Answer, error) { return proposer.Answer{}, nil }, "", true, "title"},
+		"down":         {troubled(errors.New("server down")), "", true, "server down"},
+		"nothing left": {troubled(proposer.ErrNothingLeft), ErrNothingLeft, false, "script"},
+		"refused":      {troubled(fmt.Errorf("no such model: %w", proposer.ErrRefused)), ErrProposer, false, "no such model"},
+		"busy":         {troubled(&proposer.WaitError{After: time.Minute, Err: errors.New("429")}), ErrProposerBusy, true, "429"},
+		"other parent": {func(proposer.Request) (proposer.Answer, error) {
+			return proposer.Answer{Proposal: experiment.Proposal{Title: "x", Parent: "c0ffee"}}, nil
+		}, "", true, "c0ffee"},
 	} {
 		r := newResearch(t, newCheckout(t), k.p)
 		c := prepared(t, r)
@@ -245,21 +255,6 @@ func TestFullDiskIsNoVerdict(t *testing.T) {
 	if got := must(t, r, r.Apply, in); got.Failure != nil {
 		t.Errorf("afterwards the candidate fails: %+v", got.Failure)
 	}
-}
-
-func TestSetProgram(t *testing.T) {
-	r := newResearch(t, newCheckout(t), nil)
-	got := must(t, r, r.SetProgram, SetProgramInput{Tag: "mar5", Text: "Try harder.\n"})
-	if text, err := r.programText(t.Context(), "mar5", got.Program); err != nil || text != "Try harder.\n" {
-		t.Errorf("stored %q, %v", text, err)
-	}
-	if again := must(t, r, r.SetProgram, SetProgramInput{Tag: "mar5", Text: "Try harder.\n"}); again != got {
-		t.Errorf("the same text is %+v and %+v", got, again)
-	}
-	_, err := do(t, r, r.SetProgram, SetProgramInput{Tag: "mar5", Text: strings.Repeat("x", maxProgram+1)})
-	wantRefusal(t, err, ErrInvalidInput, false, "256 KiB")
-	_, err = do(t, r, r.SetProgram, SetProgramInput{Tag: "../x", Text: "x"})
-	wantRefusal(t, err, ErrInvalidSettings, false, "tag")
 }
 
 func TestPruneBuilds(t *testing.T) {

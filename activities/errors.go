@@ -1,18 +1,22 @@
 package activities
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/autoresearch-go/autoresearch/activities/ledger"
+	"github.com/autoresearch-go/autoresearch/activities/proposer"
 	"github.com/autoresearch-go/autoresearch/activities/repo"
 )
 
@@ -32,10 +36,12 @@ const (
 	ErrTarget           = "Target"           // the target as it stands cannot be built
 	ErrLedger           = "Ledger"           // a result is missing or unreadable
 	ErrNothingLeft      = "NothingLeft"      // the proposer has no idea left: the campaign is complete
-	ErrInvalidInput     = "InvalidInput"     // an activity was called with input that cannot be right
+	ErrInvalidInput     = "InvalidInput"     // an activity was called with input that cannot be right; for TakeIdea: a patch that cannot be tried
+	ErrProposer         = "Proposer"         // the proposer refuses until somebody changes something: a wrong key, an unknown model
 
-	ErrDiskFull = "DiskFull" // retried: somebody will free some space; refused by Prepare
-	ErrGitBusy  = "GitBusy"  // retried: another git process holds a lock
+	ErrDiskFull     = "DiskFull"     // retried: somebody will free some space; refused by Prepare
+	ErrGitBusy      = "GitBusy"      // retried: another git process holds a lock
+	ErrProposerBusy = "ProposerBusy" // retried, when the proposer says: a server that is down or has too much to do
 )
 
 // refusal is an error that no retry can cure.
@@ -62,6 +68,7 @@ func errDiskFull(attempt string) error {
 func edge(err error) error {
 	var r *refusal
 	var app *temporal.ApplicationError
+	var wait *proposer.WaitError
 	switch {
 	case err == nil:
 		return nil
@@ -71,6 +78,10 @@ func edge(err error) error {
 		return fatal(r.kind, err)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return passing(ErrDiskFull, err)
+	case errors.Is(err, proposer.ErrRefused):
+		return fatal(ErrProposer, err)
+	case errors.As(err, &wait):
+		return waiting(ErrProposerBusy, err, wait.After)
 	case errors.Is(err, repo.ErrNotRepository), errors.Is(err, repo.ErrNoCommit):
 		return fatal(ErrRepository, err)
 	case errors.Is(err, repo.ErrMissing), errors.Is(err, repo.ErrNotRegular):
@@ -98,18 +109,56 @@ func passing(kind string, err error) error {
 	return temporal.NewApplicationErrorWithOptions(redact(err.Error()), kind, temporal.ApplicationErrorOptions{})
 }
 
+// longestWait bounds what a server may ask for: it may be mistaken.
+const longestWait = time.Hour
+
+// waiting is passing with a time to wait; without one the policy's holds.
+func waiting(kind string, err error, after time.Duration) error {
+	return temporal.NewApplicationErrorWithOptions(redact(err.Error()), kind, temporal.ApplicationErrorOptions{NextRetryDelay: min(max(0, after), longestWait)})
+}
+
 // secretName matches the environment variables whose values must not get into
 // a history, where everyone can read them: an HTTP library, say, may quote a
 // request that failed.
 var secretName = regexp.MustCompile(`(?i)(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)$`)
 
-// redact takes the secrets of this process out of a message.
-func redact(message string) string {
+// minSecret is the length from which a value counts as one: taking a short one
+// out would make nonsense of every text.
+const minSecret = 8
+
+// secrets returns the secrets of this process by the names of their variables.
+func secrets() map[string]string {
+	all := map[string]string{}
 	for _, v := range os.Environ() {
-		name, value, _ := strings.Cut(v, "=")
-		if len(value) >= 8 && secretName.MatchString(name) {
-			message = strings.ReplaceAll(message, value, "[$"+name+"]")
+		if name, value, _ := strings.Cut(v, "="); len(value) >= minSecret && secretName.MatchString(name) {
+			all[name] = value
 		}
 	}
-	return message
+	return all
+}
+
+// redact takes the secrets of this process out of a text, also as they stand in
+// an address.
+func redact(text string) string {
+	for name, value := range secrets() {
+		for _, form := range []string{value, url.QueryEscape(value), url.PathEscape(value)} {
+			text = strings.ReplaceAll(text, form, "[$"+name+"]")
+		}
+	}
+	return text
+}
+
+// secretIn names the variable whose value stands in a text, but not in any of
+// the files that the text is about: such a word is no secret.
+func secretIn(text string, files map[string][]byte) string {
+	for name, value := range secrets() {
+		known := false
+		for _, src := range files {
+			known = known || bytes.Contains(src, []byte(value))
+		}
+		if !known && strings.Contains(text, value) {
+			return name
+		}
+	}
+	return ""
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/autoresearch-go/autoresearch/activities/ledger"
+	"github.com/autoresearch-go/autoresearch/activities/proposer"
 	"github.com/autoresearch-go/autoresearch/activities/repo"
 )
 
@@ -34,6 +36,9 @@ func TestEdge(t *testing.T) {
 		{syscall.ENOSPC, ErrDiskFull, true},
 		{syscall.EDQUOT, ErrDiskFull, true},
 		{repo.ErrBusy, ErrGitBusy, true},
+		{proposer.ErrRefused, ErrProposer, false},
+		{&proposer.WaitError{Err: errors.New("down")}, ErrProposerBusy, true},
+		{&proposer.WaitError{Err: proposer.ErrRefused}, ErrProposer, false},
 		{errors.New("fork: resource temporarily unavailable"), "", true},
 		{context.DeadlineExceeded, "", true},
 	} {
@@ -54,11 +59,27 @@ func TestEdge(t *testing.T) {
 	}
 }
 
+// A busy server says when to come back, within reason.
+func TestWaiting(t *testing.T) {
+	for after, want := range map[time.Duration]time.Duration{0: 0, -time.Second: 0, 90 * time.Second: 90 * time.Second, 30 * time.Hour: time.Hour} {
+		err := edge(fmt.Errorf("asking: %w", &proposer.WaitError{After: after, Err: errors.New("429")}))
+		var app *temporal.ApplicationError
+		if !errors.As(err, &app) || app.NextRetryDelay() != want {
+			t.Errorf("after %v: %v; want a delay of %v", after, app.NextRetryDelay(), want)
+		}
+	}
+	err := edge(fmt.Errorf("asking: %w", &proposer.WaitError{After: time.Second, Err: context.Canceled}))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("a cancelled wait is %v", err)
+	}
+}
+
 func TestSecretsStayOutOfMessages(t *testing.T) {
 	t.Setenv("SOMEONES_API_KEY", "sk-0123456789")
 	t.Setenv("SHORT_TOKEN", "a") // would turn every text into nonsense
-	err := edge(errors.New("POST https://x?key=sk-0123456789: a failure"))
-	if strings.Contains(err.Error(), "sk-0123") || !strings.Contains(err.Error(), "[$SOMEONES_API_KEY]: a failure") {
+	t.Setenv("OTHERS_PASSWORD", "a b/c?d=e&f")
+	err := edge(errors.New("POST https://u:a%20b%2Fc%3Fd=e&f@x?key=sk-0123456789&p=a+b%2Fc%3Fd%3De%26f: a failure"))
+	if text := err.Error(); strings.Contains(text, "sk-0123") || strings.Contains(text, "a%20b") || strings.Contains(text, "a+b") || !strings.Contains(text, "[$SOMEONES_API_KEY]&p=[$OTHERS_PASSWORD]: a failure") {
 		t.Errorf("message is %q", err)
 	}
 }

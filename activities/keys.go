@@ -22,7 +22,7 @@ import (
 //	syntax/<digest>.json                 who came first with a program; -1, -2, ... when an earlier claim is void
 //	ideas/<digest>.json                  a person's own proposal
 //	program-<digest>.md                  a text that experiments name
-//	programs/<number>.json               the digests that set_program gave, in order
+//	program.md                           the text that set_program gave; empty when it was taken away
 
 // kind is the first word of an artifact of a round.
 type kind string
@@ -48,6 +48,20 @@ func failureKey(tag string, n, revision, round int) string {
 func applyKey(tag string, n, revision, round int) string {
 	return roundKey(applyKind, tag, n, revision, round)
 }
+
+func noteKey(tag string, n, revision, round int, name string) string {
+	return experiment.Key(tag, n, fmt.Sprintf("note-%d-%d-%s", revision, round, name))
+}
+
+// claimKey is the claim to a program, after so many earlier ones that are void.
+func claimKey(tag, digest string, void int) string {
+	if void > 0 {
+		digest += fmt.Sprintf("-%d", void)
+	}
+	return experiment.CampaignKey(tag, "syntax/"+digest+".json")
+}
+
+func ideaKey(tag, digest string) string { return experiment.CampaignKey(tag, "ideas/"+digest+".json") }
 
 // parseRound reads the name of an artifact of a round, without its directory.
 func parseRound(k kind, name string) (revision, round int, ok bool) {

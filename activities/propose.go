@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
+	"slices"
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/activities/proposer"
+	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -25,8 +28,8 @@ type storedProposal struct {
 	Of      int                 `json:"parent_experiment"` // whose candidate Parent is
 }
 
-// Propose returns the proposal of a round, asking the proposer only if none is
-// stored: an answer that was paid for is never asked for again.
+// Propose returns the proposal of a round, making it only if none is stored: an
+// answer that was paid for is never asked for again.
 func (r *Research) Propose(ctx context.Context, in ProposeInput) (ProposeResult, error) {
 	defer keepAlive(ctx)()
 	p, err := r.propose(ctx, in)
@@ -41,13 +44,9 @@ func (r *Research) propose(ctx context.Context, in ProposeInput) (storedProposal
 	if err := checkNumbers(in.Campaign, in.Number, in.Revision, in.Round); err != nil {
 		return p, err
 	}
-	key := proposalKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round)
-	found, err := readJSON(ctx, r.Store, key, &p)
+	found, err := readJSON(ctx, r.Store, proposalKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round), &p)
 	if err == nil && !found {
-		p, err = r.ask(ctx, in)
-		if err == nil {
-			err = putOnceJSON(ctx, r.Store, key, &p)
-		}
+		p, err = r.newProposal(ctx, in)
 	}
 	if err != nil {
 		return p, err
@@ -56,32 +55,190 @@ func (r *Research) propose(ctx context.Context, in ProposeInput) (storedProposal
 	return p, putText(ctx, r.Store, experiment.Key(in.Campaign.Tag(), in.Number, "proposal.md"), []byte(p.Markdown()))
 }
 
-func (r *Research) ask(ctx context.Context, in ProposeInput) (storedProposal, error) {
-	var p storedProposal
-	who, err := r.Proposers(in.Campaign.Settings.Proposer)
-	if err != nil {
-		return p, refuse(ErrInvalidSettings, "proposer is %q: %w", in.Campaign.Settings.Proposer, err)
+// question is a proposal that is being made.
+type question struct {
+	*Research
+	in       ProposeInput
+	t        target.Target
+	program  string // digest of the text
+	text     string
+	previous storedProposal      // in a repair round: the answer that failed
+	broken   *experiment.Failure // in a repair round: how
+}
+
+func (r *Research) newProposal(ctx context.Context, in ProposeInput) (storedProposal, error) {
+	q := &question{Research: r, in: in}
+	var err error
+	if q.t, err = r.target(in.Campaign); err != nil {
+		return storedProposal{}, err
 	}
-	request, err := r.request(ctx, in)
+	if q.program, q.text, err = r.freshProgram(ctx, in.Campaign); err != nil {
+		return storedProposal{}, err
+	}
+	if in.Round > 0 {
+		return q.repair(ctx)
+	}
+	carried, first, err := q.carry(ctx)
+	if err != nil {
+		return storedProposal{}, err
+	}
+	if carried != nil {
+		return q.store(ctx, *carried)
+	}
+	return q.ask(ctx, first)
+}
+
+// store keeps a proposal, unless the round has one, and returns the one it has.
+func (q *question) store(ctx context.Context, p storedProposal) (storedProposal, error) {
+	err := putOnceJSON(ctx, q.Store, proposalKey(q.in.Campaign.Tag(), q.in.Number, q.in.Revision, q.in.Round), &p)
+	return p, err
+}
+
+// repair sends an answer that failed back to its proposer. A person is not
+// there to be asked: the answer and its failure stand.
+func (q *question) repair(ctx context.Context) (storedProposal, error) {
+	q.broken = new(experiment.Failure)
+	tag, n, revision, round := q.in.Campaign.Tag(), q.in.Number, q.in.Revision, q.in.Round-1
+	for key, v := range map[string]any{proposalKey(tag, n, revision, round): &q.previous, failureKey(tag, n, revision, round): q.broken} {
+		if found, err := readJSON(ctx, q.Store, key, v); err != nil {
+			return storedProposal{}, err
+		} else if !found {
+			return storedProposal{}, refuse(ErrInvalidInput, "round %d repairs an earlier answer, but there is no %s", q.in.Round, key)
+		}
+	}
+	if q.previous.Proposer == experiment.Person {
+		p := q.previous
+		p.Failure, p.Spent = q.broken, experiment.Spent{}
+		return q.store(ctx, p)
+	}
+	return q.ask(ctx, q.previous.Proposer)
+}
+
+// ask asks whoever's turn it is, the proposer named first if there is one. When
+// it has nothing left to propose the others stand in for it.
+func (q *question) ask(ctx context.Context, first string) (storedProposal, error) {
+	names, err := turns(q.in, first)
+	if err != nil {
+		return storedProposal{}, err
+	}
+	var nothing []string
+	for _, name := range names {
+		p, err := q.askOne(ctx, name)
+		if !errors.Is(err, proposer.ErrNothingLeft) {
+			return p, err
+		}
+		nothing = append(nothing, err.Error())
+	}
+	return storedProposal{}, refuse(ErrNothingLeft, "%s", strings.Join(nothing, "; "))
+}
+
+// turns lists the campaign's proposers in the order in which they are asked.
+func turns(in ProposeInput, first string) ([]string, error) {
+	shares, err := experiment.ParseProposers(in.Campaign.Settings.Proposer)
+	if err != nil {
+		return nil, refuse(ErrInvalidSettings, "%w", err)
+	}
+	if first == "" {
+		first = experiment.ProposerOf(shares, in.Number)
+	}
+	names := []string{first}
+	for _, s := range shares {
+		if s.Proposer != first {
+			names = append(names, s.Proposer)
+		}
+	}
+	return names, nil
+}
+
+// proposer looks up a proposer that settings name.
+func (r *Research) proposer(name string) (proposer.Proposer, error) {
+	who, err := r.Proposers(name)
+	if err != nil {
+		return nil, refuse(ErrInvalidSettings, "proposer is %q: %w", name, err)
+	}
+	return who, nil
+}
+
+// renews says whether asking again costs nothing.
+func renews(who proposer.Proposer) bool {
+	_, ok := who.(proposer.Renewer)
+	return ok
+}
+
+// askOne asks one proposer and stores its answer. Proposers that cost nothing
+// take turns: each sees in the request what the ones before it have stored, so
+// that no two propose the same. Others may take minutes and do not wait.
+func (q *question) askOne(ctx context.Context, name string) (storedProposal, error) {
+	who, err := q.proposer(name)
+	if err != nil {
+		return storedProposal{}, err
+	}
+	if renews(who) {
+		q.renewing.Lock()
+		defer q.renewing.Unlock()
+	}
+	request, err := q.request(ctx)
+	if err != nil {
+		return storedProposal{}, err
+	}
+	answer, err := who.Propose(ctx, request)
+	if err != nil {
+		return storedProposal{}, fmt.Errorf("asking proposer %s: %w", who.Name(), err)
+	}
+	p, err := q.taken(who.Name(), answer, request.Files)
 	if err != nil {
 		return p, err
 	}
-	answer, err := who.Propose(ctx, request)
-	if errors.Is(err, proposer.ErrNothingLeft) {
-		return p, refuse(ErrNothingLeft, "asking proposer %s: %w", who.Name(), err)
+	return q.store(ctx, p)
+}
+
+// taken checks an answer for what a proposer, a language model even, may have
+// left out or should not have put in.
+func (q *question) taken(name string, a proposer.Answer, parent map[string][]byte) (storedProposal, error) {
+	p := storedProposal{Proposal: a.Proposal, Failure: a.Failure, Spent: a.Spent, Program: q.program, Of: q.in.Parent.Experiment}
+	if p.Parent != "" && p.Parent != q.in.Parent.Commit {
+		return p, fmt.Errorf("proposer %s answered with parent %q; it was asked about %s", name, p.Parent, q.in.Parent.Commit)
 	}
-	if err != nil {
-		return p, fmt.Errorf("asking proposer %s: %w", who.Name(), err)
-	}
-	p = storedProposal{Proposal: answer.Proposal, Failure: answer.Failure, Spent: answer.Spent, Program: in.Campaign.Program, Of: in.Parent.Experiment}
-	p.Title, p.Proposer = oneLine(p.Title), who.Name()
-	if p.Parent == "" {
-		p.Parent = in.Parent.Commit
-	}
-	if p.Title == "" || p.Parent != in.Parent.Commit {
-		return p, fmt.Errorf("proposer %s answered with title %q and parent %q; it needs a title, and parent %s", who.Name(), p.Title, p.Parent, in.Parent.Commit)
+	p.Proposer, p.Parent = name, q.in.Parent.Commit
+	p.withoutSecrets(parent)
+	if p.Title = oneLine(p.Title); p.Title == "" {
+		p.Title = titleOf(p)
 	}
 	return p, nil
+}
+
+// withoutSecrets keeps the secrets of this process, which a server may repeat,
+// out of artifacts and candidates. Replacing them within an edit could change a
+// program that only happens to have such a word, so such edits go back.
+func (p *storedProposal) withoutSecrets(parent map[string][]byte) {
+	for _, e := range p.Edits {
+		if name := secretIn(e.Replace, parent); name != "" {
+			p.Failure = invalidEdit("the answer has the value of the environment variable %s in it; leave it out", name)
+			p.Edits = nil
+			break
+		}
+	}
+	p.Title, p.Hypothesis, p.Expected = redact(p.Title), redact(p.Hypothesis), redact(p.Expected)
+	if p.Failure != nil {
+		p.Failure = &experiment.Failure{Reason: p.Failure.Reason, Message: redact(p.Failure.Message)}
+	}
+}
+
+// titleOf names a proposal that came without a title.
+func titleOf(p storedProposal) string {
+	var names []string
+	for _, e := range p.Edits {
+		if name := path.Base(e.Path); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	switch {
+	case len(names) > 0:
+		return oneLine("edit " + strings.Join(names, ", "))
+	case p.Failure != nil:
+		return "an answer that could not be read"
+	}
+	return "an answer without edits"
 }
 
 // oneLine makes a title of what a proposer, a language model even, calls one.
@@ -91,51 +248,4 @@ func oneLine(s string) string {
 		s = strings.TrimSpace(string(r[:maxTitle-1])) + "…"
 	}
 	return s
-}
-
-// request gathers all that a proposal may depend on.
-func (r *Research) request(ctx context.Context, in ProposeInput) (proposer.Request, error) {
-	q := proposer.Request{Campaign: in.Campaign, Number: in.Number, Parent: in.Parent, Hints: in.Hints, Revision: in.Revision, Round: in.Round}
-	t, err := r.target(in.Campaign)
-	if err != nil {
-		return q, err
-	}
-	q.Source = func(commit string) (map[string][]byte, error) {
-		files, err := r.Repo.ReadFiles(ctx, commit, t.Editable())
-		if err != nil && ctx.Err() == nil && !r.Repo.Has(ctx, commit) {
-			err = fmt.Errorf("%w: %w", proposer.ErrLost, err)
-		}
-		return files, err
-	}
-	if q.Files, err = q.Source(in.Parent.Commit); err != nil {
-		return q, fmt.Errorf("reading the incumbent's files: %w", err)
-	}
-	if q.History, err = r.Ledger.Results(ctx, in.Campaign.Tag()); err != nil {
-		return q, err
-	}
-	if q.Program, err = r.programText(ctx, in.Campaign.Tag(), in.Campaign.Program); err != nil {
-		return q, err
-	}
-	if in.Round > 0 {
-		err = r.complaint(ctx, in, &q)
-	}
-	return q, err
-}
-
-// complaint adds the answer that failed, and how.
-func (r *Research) complaint(ctx context.Context, in ProposeInput, q *proposer.Request) error {
-	var previous storedProposal
-	q.Complaint = new(experiment.Failure)
-	for key, v := range map[string]any{
-		proposalKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round-1): &previous,
-		failureKey(in.Campaign.Tag(), in.Number, in.Revision, in.Round-1):  q.Complaint,
-	} {
-		if found, err := readJSON(ctx, r.Store, key, v); err != nil {
-			return err
-		} else if !found {
-			return refuse(ErrInvalidInput, "round %d repairs an earlier answer, but there is no %s", in.Round, key)
-		}
-	}
-	q.Previous = &previous.Proposal
-	return nil
 }

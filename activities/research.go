@@ -19,8 +19,8 @@ import (
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
-// Research serves the task queue "research": Prepare, Propose, Apply, Decide
-// and SetProgram, over one home. Its methods are the activities.
+// Research serves the task queue "research": Prepare, Propose, Apply, Decide,
+// SetProgram and TakeIdea, over one home. Its methods are the activities.
 //
 // Each is killed and tried again without harm. What cost something, a
 // proposal, a candidate, a decision, is stored under its number before it is
@@ -43,6 +43,7 @@ type Research struct {
 	Builds chan struct{}    // its capacity is how many candidates are built and tried at once; nil is no limit
 	Now    func() time.Time // nil is time.Now
 
+	renewing sync.Mutex                        // one proposal at a time that costs nothing
 	deciding sync.Mutex                        // one decision at a time
 	free     func(path string) (uint64, error) // free bytes; nil asks the system
 }
