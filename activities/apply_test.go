@@ -134,7 +134,7 @@ func TestDuplicates(t *testing.T) {
 		t.Errorf("the twin of a failed proposal: %+v", got.Failure)
 	}
 	// What our machinery failed says nothing about the program.
-	if _, err := r.Ledger.Record(t.Context(), experiment.Result{Campaign: "mar5", Experiment: 6, Verdict: experiment.Crash, Reason: experiment.Infra}); err != nil {
+	if _, err := r.Ledger.Record(t.Context(), experiment.Result{Campaign: "mar5", Experiment: 6, Sequence: 2, Verdict: experiment.Crash, Reason: experiment.Infra}); err != nil {
 		t.Fatal(err)
 	}
 	r.Proposers = func(string) (proposer.Proposer, error) { return setLR("0.04"), nil }

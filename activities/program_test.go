@@ -14,7 +14,9 @@ import (
 func TestSetProgram(t *testing.T) {
 	r := newResearch(t, newCheckout(t), nil)
 	c := experiment.Campaign{Settings: testSettings()}
-	set := func(text string) SetProgramResult { return must(t, r, r.SetProgram, SetProgramInput{Tag: "mar5", Text: text}) }
+	set := func(text string) SetProgramResult {
+		return must(t, r, r.SetProgram, SetProgramInput{Tag: "mar5", Text: text})
+	}
 	want := func(text string) {
 		t.Helper()
 		digest, got, err := r.freshProgram(t.Context(), c)

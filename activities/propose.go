@@ -117,7 +117,7 @@ func (q *question) repair(ctx context.Context) (storedProposal, error) {
 // ask asks whoever's turn it is, the proposer named first if there is one. When
 // it has nothing left to propose the others stand in for it.
 func (q *question) ask(ctx context.Context, first string) (storedProposal, error) {
-	names, err := turns(q.in, first)
+	names, err := inTurn(q.in, first)
 	if err != nil {
 		return storedProposal{}, err
 	}
@@ -132,8 +132,8 @@ func (q *question) ask(ctx context.Context, first string) (storedProposal, error
 	return storedProposal{}, refuse(ErrNothingLeft, "%s", strings.Join(nothing, "; "))
 }
 
-// turns lists the campaign's proposers in the order in which they are asked.
-func turns(in ProposeInput, first string) ([]string, error) {
+// inTurn lists the campaign's proposers in the order in which they are asked.
+func inTurn(in ProposeInput, first string) ([]string, error) {
 	shares, err := experiment.ParseProposers(in.Campaign.Settings.Proposer)
 	if err != nil {
 		return nil, refuse(ErrInvalidSettings, "%w", err)
