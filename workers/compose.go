@@ -65,6 +65,7 @@ func targets(cfg Config) func(string) (target.Target, error) {
 func proposers() func(string) (proposer.Proposer, error) {
 	makers := map[string]func() (proposer.Proposer, error){
 		// Each name that the setting "proposer" may use stands here.
+		"llm": newLLM,
 		"hpo": func() (proposer.Proposer, error) { return proposer.NewHPO(), nil },
 		"script": func() (proposer.Proposer, error) {
 			path := os.Getenv(ScriptEnv)

@@ -27,8 +27,8 @@ func newWorker(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			roles := rolesOf(research, train)
 			switch {
-			case slots < 1 || slots > maxSlots:
-				return usage("leave it out for one slot", "slots is %d: a worker serves 1 to %d training slots", slots, maxSlots)
+			case slots < 1 || slots > workers.MaxSlots:
+				return usage("leave it out for one slot", "slots is %d: a worker serves 1 to %d training slots", slots, workers.MaxSlots)
 			case cmd.Flags().Changed("slots") && !slices.Contains(roles, workers.Train):
 				return usage("slots belong to --train", "a worker for --research alone has no training slots")
 			case !cmd.Flags().Changed("cores"):
@@ -46,9 +46,6 @@ func newWorker(a *app) *cobra.Command {
 	c.Flags().IntVar(&cores, "cores", 0, "CPU `CORES` of a training run, for campaigns that do not say\n(default: those of the machine, divided by --slots)")
 	return c
 }
-
-// maxSlots is what a campaign can fill.
-const maxSlots = 64
 
 // rolesOf is what the flags mean.
 func rolesOf(research, train bool) []workers.Role {
