@@ -89,3 +89,25 @@ func TestTheScaleIsThatOfKeptExperiments(t *testing.T) {
 	require.LessOrEqual(t, s.lo, worse)
 	require.Less(t, s.hi, 3.0)
 }
+
+// Experiments side by side are drawn in the order of their decisions, so that
+// the running best only falls.
+func TestChartIsInOrderOfDecision(t *testing.T) {
+	results := madeParallel("mar5")
+	kept := results[4]
+	simpler := 2.5050 // the smaller program is kept although it costs a little
+	kept.Experiment, kept.Sequence, kept.ValBpb, kept.Incumbent.ValBpb = 3, 5, &simpler, simpler
+	s, err := sortResults(append(results, kept))
+	require.NoError(t, err)
+	var x, best []float64
+	for _, p := range s.kept {
+		x = append(x, p.X)
+	}
+	for _, p := range s.best {
+		best = append(best, p.Y)
+	}
+	require.Equal(t, []float64{0, 1, 4, 5}, x)
+	require.Equal(t, []float64{2.5923, 2.5312, 2.5001, 2.5001, 2.5001}, best)
+	require.Equal(t, 2.0, s.discarded[0].X, "#1 was decided after #2")
+	require.Equal(t, 5, s.last)
+}

@@ -27,13 +27,14 @@ import (
 type style struct {
 	color bool
 	utf8  bool
+	hide  func(string) string // takes secrets out of foreign text; nil is none
 }
 
 // styleOf follows rules 4 and 5 for the stream w.
 func (a *app) styleOf(w io.Writer) style {
 	_, terminal := a.size(w)
 	plain := a.noColor || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "dumb"
-	return style{color: terminal && !plain, utf8: a.utf8()}
+	return style{color: terminal && !plain, utf8: a.utf8(), hide: a.hide}
 }
 
 // utf8 tells whether the locale can show more than ASCII.
@@ -83,13 +84,6 @@ func (a *app) hide(text string) string {
 		}
 	}
 	return text
-}
-
-func (a *app) hideAll(lines []string) []string {
-	for i, line := range lines {
-		lines[i] = a.hide(line)
-	}
-	return lines
 }
 
 // height is that of the terminal w; 0 where it is not known.

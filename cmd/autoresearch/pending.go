@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -31,8 +33,8 @@ type step struct {
 func steps(pending []*workflowpb.PendingActivityInfo) []step {
 	out := make([]step, 0, len(pending))
 	for _, p := range pending {
-		s := step{name: strings.ToLower(p.GetActivityType().GetName()), attempt: int(p.GetAttempt()), since: p.GetScheduledTime().AsTime()}
-		if t := p.GetLastStartedTime(); t != nil {
+		s := step{name: strings.ToLower(p.GetActivityType().GetName()), attempt: int(p.GetAttempt())}
+		if t := cmp.Or(p.GetLastStartedTime(), p.GetScheduledTime()); t != nil {
 			s.since = t.AsTime()
 		}
 		s.queued = p.GetState() == enumspb.PENDING_ACTIVITY_STATE_SCHEDULED && p.GetLastFailure() == nil
@@ -66,7 +68,8 @@ func rootCause(f *failurepb.Failure) string {
 }
 
 // askingLLM begins the failure of a proposal that waits for a language model.
-const askingLLM = "asking proposer llm: "
+// What one experiment after the other waits for is the same without it.
+var askingLLM = regexp.MustCompile(`^(?:(?:asking )?proposer llm: (?:experiment \d+: )?)+`)
 
 // failing tells whether s is in trouble. A second attempt that runs is none: a
 // killed worker's run goes on. One that asks a language model again is, until
@@ -75,7 +78,12 @@ func (s step) failing() bool {
 	return s.cause != "" && (s.attempt > 2 || !s.next.IsZero() || s.waitsForLLM())
 }
 
-func (s step) waitsForLLM() bool { return s.name == "propose" && strings.HasPrefix(s.cause, askingLLM) }
+func (s step) waitsForLLM() bool { return s.name == "propose" && askingLLM.MatchString(s.cause) }
+
+// same tells whether two steps fail for one reason.
+func (s step) same(other step) bool {
+	return s.name == other.name && askingLLM.ReplaceAllString(s.cause, "") == askingLLM.ReplaceAllString(other.cause, "")
+}
 
 // trouble is "train #3 failed: no space left (attempt 4), next try in 30s". who
 // is the experiments that it keeps waiting.
@@ -85,7 +93,7 @@ func (s step) trouble(who string, now time.Time) string {
 	}
 	text := strings.TrimSpace(s.name+" "+who) + fmt.Sprintf(" failed: %s (attempt %d)", s.cause, s.attempt-1)
 	if s.waitsForLLM() {
-		text = fmt.Sprintf("waiting for the language model: %s (%s)", strings.TrimPrefix(s.cause, askingLLM), who)
+		text = fmt.Sprintf("waiting for the language model: %s (%s)", askingLLM.ReplaceAllString(s.cause, ""), who)
 	}
 	if wait := s.next.Sub(now).Round(time.Second); !s.next.IsZero() && wait > 0 {
 		return text + ", next try in " + span(wait)
@@ -110,8 +118,7 @@ func troubles(all []experiment.Ongoing, found [][]step, now time.Time) []string 
 			if o.Experiment != campaignItself {
 				who = fmt.Sprintf("#%d", o.Experiment)
 			}
-			same := func(g group) bool { return g.name == s.name && g.cause == s.cause }
-			at := slices.IndexFunc(groups, same)
+			at := slices.IndexFunc(groups, func(g group) bool { return g.same(s) })
 			if at < 0 {
 				groups = append(groups, group{s, []string{who}})
 				continue

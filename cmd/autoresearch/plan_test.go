@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -81,4 +82,35 @@ func TestDurationFlag(t *testing.T) {
 	var d durationFlag
 	require.ErrorContains(t, d.Set("soon"), `not "soon"`)
 	require.Error(t, d.Set(`"`))
+}
+
+func TestPlanMergesWhatMayChange(t *testing.T) {
+	recorded := experiment.Settings{
+		Tag: "mar5", Cores: 2, Limits: experiment.Limits{Experiments: 10, Parallel: 2},
+		Approval: experiment.Approval{Approve: experiment.ApproveAccept, ApproveWithin: experiment.Duration(time.Minute)},
+	}.WithDefaults()
+	lost := known{recorded: &recorded}
+	_, same, err := plan(experiment.Settings{Tag: "mar5", Cores: 2}, given{}, lost)
+	require.NoError(t, err)
+	require.Equal(t, recorded, same)
+
+	other := experiment.Settings{Tag: "mar5", Limits: experiment.Limits{Parallel: 8}, Approval: experiment.Approval{Approve: experiment.ApproveOff}}
+	_, changed, err := plan(other, given{parallel: true, approve: true}, lost)
+	require.NoError(t, err)
+	require.Equal(t, experiment.Limits{Experiments: 10, Parallel: 8}, changed.Limits)
+	require.Equal(t, experiment.Approval{Approve: experiment.ApproveOff, ApproveWithin: recorded.ApproveWithin}, changed.Approval)
+
+	_, _, err = plan(experiment.Settings{Tag: "mar5", Cores: 1}, given{}, lost)
+	require.ErrorContains(t, err, "cores is 2 there, not 1")
+	require.Equal(t, exitConflict, classify(err).code)
+	recorded.Cores = 0 // it is older than the setting
+	_, _, err = plan(experiment.Settings{Tag: "mar5", Cores: 1}, given{}, lost)
+	require.NoError(t, err)
+}
+
+// A change that is not asked for is not sent.
+func TestChangeSaysOnlyWhatWasGiven(t *testing.T) {
+	b, err := json.Marshal(given{parallel: true}.change(experiment.Limits{Experiments: 3, Parallel: 4}))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"parallel":4}`, string(b))
 }

@@ -11,9 +11,13 @@ import (
 )
 
 // printable makes text from elsewhere (titles, logs, error messages of a
-// candidate) safe for a terminal: one line, no escape sequences, and ASCII
-// where the locale can show nothing else.
+// candidate) safe for a terminal: one line, no escape sequences, no secrets,
+// and ASCII where the locale can show nothing else. It goes before clip, which
+// would leave the beginning of a secret.
 func (s style) printable(text string) string {
+	if s.hide != nil {
+		text = s.hide(text)
+	}
 	return strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):

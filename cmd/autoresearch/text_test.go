@@ -98,4 +98,10 @@ func TestStatusOfTheLedger(t *testing.T) {
 	require.InDelta(t, 2.5923, st.Baseline.ValBpb, 1e-9)
 	require.Len(t, st.Recent, 7)
 	require.Nil(t, statusOf(experiment.Campaign{}, nil).ValBpb)
+
+	st = statusOf(experiment.Campaign{}, madeParallel("mar5"))
+	require.Equal(t, 4, st.Experiment, "the incumbent of the last decision")
+	require.Equal(t, experiment.Tally{Experiments: 4, Kept: 2, Discarded: 2}, st.Tally)
+	require.Equal(t, int64(4*12345), st.Spent.PromptTokens)
+	require.InDelta(t, 320/322.5, *st.Slots.BusyShare, 1e-9)
 }

@@ -154,7 +154,7 @@ func (w *watcher) show() {
 	w.view.now = w.a.now()
 	if w.live {
 		width, _ := w.a.size(w.a.stderr)
-		w.a.screen.draw(w.a.hideAll(w.view.lines(width, w.a.height(w.a.stderr), w.a.styleOf(w.a.stderr))))
+		w.a.screen.draw(w.view.lines(width, w.a.height(w.a.stderr), w.a.styleOf(w.a.stderr)))
 		return
 	}
 	s := w.a.styleOf(w.a.stderr)
