@@ -152,7 +152,7 @@ func (a *app) changeSettings(ctx context.Context, c *cluster.Cluster, s experime
 		if err != nil {
 			return err
 		}
-		a.note("changed   %s", answer.Message)
+		a.note("changed   %s", answerText(answer))
 	}
 	return nil
 }

@@ -139,10 +139,19 @@ func (a *app) told(tag string, m message, answer workflows.Answer) error {
 			Answer   string `json:"answer"`
 		}{tag, m.name, answer.Phase == "", answer.Message})
 	}
-	if answer.Message != "" {
-		a.note("campaign %s: %s", tag, answer.Message)
+	if text := answerText(answer); text != "" {
+		a.note("campaign %s: %s", tag, text)
 	}
 	return nil
+}
+
+// answerText is an answer for people; the limits that end a campaign leave out
+// how many training runs it has at a time.
+func answerText(answer workflows.Answer) string {
+	if l := answer.Limits; l != nil {
+		return answer.Message + "; " + plural(l.Slots(), "training run") + " at a time"
+	}
+	return answer.Message
 }
 
 // mustRun explains a campaign that no message can reach.

@@ -12,7 +12,8 @@ import (
 //  1. Data goes to standard output, everything else to standard error. A pipe
 //     never sees a notice, a progress bar or a hint.
 //  2. Messages are lower case, without a final period, and name the thing they
-//     are about. An error is one line "error: ..." and one line "hint: ...".
+//     are about. An error is one line "error: ..." and one line "hint: ...";
+//     lines of a file that it quotes are indented below it.
 //  3. With --json, data is JSON: one object, or one object a line for lists.
 //     Fields are snake_case and are the design's terms. Errors are an object
 //     too, on standard error, {"error", "hint", "code"}, and so are notices,
@@ -121,11 +122,21 @@ func (a *app) report(err error) exitCode {
 		return f.code
 	}
 	s := a.styleOf(a.stderr)
-	a.note("%s %s", s.paint(bad, "error:"), message)
+	a.note("%s %s", s.paint(bad, "error:"), quoting(message, s))
 	if hint != "" {
 		a.note("%s %s", s.paint(faint, "hint:"), hint)
 	}
 	return f.code
+}
+
+// quoting makes a message safe for a terminal. The lines that it quotes, such as
+// those that a patch does not fit, stand below it, indented.
+func quoting(message string, s style) string {
+	lines := strings.Split(message, "\n")
+	for i, line := range lines {
+		lines[i] = s.printable(line)
+	}
+	return strings.Join(lines, "\n    ")
 }
 
 // bpb prints a score that may be missing.

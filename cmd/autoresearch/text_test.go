@@ -105,3 +105,10 @@ func TestStatusOfTheLedger(t *testing.T) {
 	require.Equal(t, int64(4*12345), st.Spent.PromptTokens)
 	require.InDelta(t, 320/322.5, *st.Slots.BusyShare, 1e-9)
 }
+
+// An error may quote a file, and a file may be anything.
+func TestErrorsThatQuote(t *testing.T) {
+	a, out := newApp(t)
+	a.report(failed("", "these lines do not fit:\nLR = 1\x1b[2J\n\tDepth"))
+	require.Equal(t, "error: these lines do not fit:\n    LR = 1[2J\n     Depth\n", out.String())
+}

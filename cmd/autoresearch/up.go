@@ -68,7 +68,7 @@ func (u *up) check(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	t, err := checkSettings(u.settings, cmd.Flags())
+	t, err := checkSettings(u.withTarget(cmd.Context()), cmd.Flags())
 	if err != nil {
 		return err
 	}
@@ -89,6 +89,16 @@ func (u *up) check(cmd *cobra.Command) error {
 		return err
 	}
 	return u.checkHome()
+}
+
+// withTarget is the settings with the target of the campaign that they name, so
+// that whoever resumes it need not say it again.
+func (u *up) withTarget(ctx context.Context) experiment.Settings {
+	s := u.settings
+	if recorded, ok, err := u.campaign(ctx, s.Tag); s.Tag != "" && s.Target == "" && ok && err == nil {
+		s.Target = recorded.Settings.Target
+	}
+	return s
 }
 
 // checkEarly looks at what only a new campaign needs, where the ledger alone
