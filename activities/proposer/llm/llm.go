@@ -10,7 +10,8 @@
 //	secrets.go     what must not leave this process, and text made clean
 //	prompt.go      the conversation: contract, file, digest, repair; its bounds
 //	digest.go      the campaign's past in few words
-//	client.go      one call; the one place that decides what a failed one means
+//	client.go      one call, in the manners that the server is used to
+//	classify.go    the one place that decides what a failed call means
 //	wire.go        HTTP: redirects, Retry-After, what servers say about errors
 //	transcript.go  paid answers, kept before they are used
 //	models.go      which model, and Check for those who want to know beforehand

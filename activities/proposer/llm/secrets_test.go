@@ -24,6 +24,13 @@ func TestKeyNeverLeaves(t *testing.T) {
 		require.ErrorContains(t, err, "[$OPENAI_API_KEY]", "the server did say it")
 		require.NotContains(t, err.Error()+n.all(), testKey, "status %d", status)
 	}
+	for name, text := range map[string]string{
+		"cut in the middle": strings.Repeat("x", maxQuoted-20) + testKey,
+		"made invisible":    testKey[:9] + "\u200b" + testKey[9:],
+	} {
+		_, err := ask(t, fresh(t, llmtest.New(t, llmtest.Fail(500, text, "")).URL()), nil)
+		require.NotContains(t, err.Error(), testKey[:8], name)
+	}
 	s, n := llmtest.New(t, llmtest.EchoKeyInAnswer), &notes{}
 	a, err := ask(t, fresh(t, s.URL()), n)
 	require.NoError(t, err)

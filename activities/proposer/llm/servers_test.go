@@ -3,6 +3,7 @@ package llm
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"strings"
@@ -51,6 +52,8 @@ func TestServers(t *testing.T) {
 		{name: "500", script: []llmtest.Step{llmtest.Status(500, "boom")}, calls: 1, err: "again", says: []string{"500 Internal Server Error", "boom"}},
 		{name: "502 from a proxy", script: []llmtest.Step{llmtest.HTML(502)}, calls: 1, err: "again", says: []string{"502", "The proxy is tired"}},
 		{name: "a page with status 200", script: []llmtest.Step{llmtest.HTML(200)}, calls: 1, err: "again", says: []string{"web page", "/v1"}},
+		{name: "a page with status 404", script: []llmtest.Step{llmtest.HTML(404)}, calls: 1, err: "refused", says: []string{"404", "OPENAI_BASE_URL"}},
+		{name: "an answer without end", script: []llmtest.Step{llmtest.Status(200, strings.Repeat(" ", maxBody+1))}, calls: 1, err: "again", says: []string{"longer than"}},
 		{name: "a page with status 403", script: []llmtest.Step{llmtest.HTML(403)}, calls: 1, err: "again", says: []string{"proxy"}},
 		{name: "an error with status 200", script: []llmtest.Step{llmtest.Status(200, `{"error":{"message":"upstream is busy","code":429}}`)}, calls: 1, err: "again", says: []string{"429", "upstream is busy"}},
 		{name: "garbage JSON", script: []llmtest.Step{llmtest.GarbageJSON}, calls: 1, err: "again", says: []string{"unexpected EOF"}},
@@ -322,4 +325,63 @@ func TestRedirects(t *testing.T) {
 	s.Then(llmtest.Redirect(307, "/v1/chat/completions"))
 	_, err := ask(t, fresh(t, s.URL()), nil)
 	require.NoError(t, err, "within a server a redirect is followed")
+}
+
+// A server that finds something else each time is not asked for ever.
+func TestManyRefusals(t *testing.T) {
+	s := llmtest.New(t)
+	for n := 900; n > 800; n-- {
+		s.Then(llmtest.Fail(400, fmt.Sprintf("max_tokens may be at most %d", n), "x"))
+	}
+	_, err := ask(t, fresh(t, s.URL(), func(c *Config) { c.MaxTokens = 1000 }), nil)
+	require.Equal(t, "again", errorKind(err))
+	require.Equal(t, maxRequests, s.Calls())
+}
+
+// Bodies of odd shapes are errors, or answers with nothing in them.
+func TestOddBodies(t *testing.T) {
+	for _, status := range []int{200, 400, 500} {
+		for _, body := range []string{
+			"[]", "null", "7", `"text"`, "{}", `{"error":null}`, `{"error":[]}`, `{"error":7}`, `{"error":{"message":{"a":[1]},"code":{},"type":3}}`,
+			`{"choices":null}`, `{"choices":[null]}`, `{"choices":[{"message":null}]}`, `{"choices":{}}`, `{"choices":[{"message":{"content":7}}]}`,
+			`{"choices":[{"message":{"content":[{"type":"image_url"}],"reasoning":{"a":1}}}],"usage":{"cost":"x"}}`, `{"usage":null}`, `{"detail":[{"loc":[]}]}`, "\x00\xff",
+		} {
+			s := llmtest.New(t)
+			for range maxAsked {
+				s.Then(llmtest.Status(status, body))
+			}
+			_, err := ask(t, fresh(t, s.URL()), nil)
+			require.Error(t, err, "%d %s", status, body)
+			require.Equal(t, status == 400, errorKind(err) == "refused", "%d %s: %v", status, body, err)
+		}
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Date(2026, 3, 5, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) string { return now.Add(d).Format(http.TimeFormat) }
+	for _, c := range []struct {
+		header []string
+		want   time.Duration
+		none   bool
+	}{
+		{header: []string{"Retry-After", "17"}, want: 17 * time.Second},
+		{header: []string{"Retry-After", " 0.5 "}, want: 500 * time.Millisecond},
+		{header: []string{"Retry-After-Ms", "250", "Retry-After", "1"}, want: 250 * time.Millisecond},
+		{header: []string{"Retry-After", at(time.Minute)}, want: time.Minute},
+		{header: []string{"Retry-After", at(time.Minute), "Date", at(-time.Minute)}, want: 2 * time.Minute},
+		{header: []string{"Retry-After", at(-time.Minute)}, want: 0},
+		{header: []string{"Retry-After", "1e300"}, want: maxWait},
+		{header: []string{"Retry-After", "-5"}, none: true},
+		{header: []string{"Retry-After", "soon"}, none: true},
+		{none: true},
+	} {
+		h := http.Header{}
+		for i := 0; i < len(c.header); i += 2 {
+			h.Set(c.header[i], c.header[i+1])
+		}
+		got, ok := retryAfter(h, now)
+		require.Equal(t, c.want, got, "%v", c.header)
+		require.Equal(t, !c.none, ok, "%v", c.header)
+	}
 }
