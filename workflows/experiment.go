@@ -241,6 +241,13 @@ func onSlot(c experiment.Campaign) experiment.Campaign {
 	}
 }
 
+// forDecision is the part of a campaign that has a say in a decision.
+func forDecision(c experiment.Campaign) experiment.Campaign {
+	return experiment.Campaign{
+		Settings: experiment.Settings{Tag: c.Settings.Tag, Policy: c.Settings.Policy}, Data: c.Data, PriorStdDev: c.PriorStdDev,
+	}
+}
+
 // evaluate scores the model on the slot that trained it, which has it on disk.
 // When nobody serves that slot any more, any slot fetches it from the store.
 func (t *trial) evaluate(ctx workflow.Context, run int, trained activities.TrainResult) (experiment.Measurement, error) {
@@ -263,12 +270,11 @@ func (t *trial) evaluate(ctx workflow.Context, run int, trained activities.Train
 
 func (t *trial) decide(ctx workflow.Context) (ExperimentResult, error) {
 	in := activities.DecideInput{
-		Campaign: t.in.Campaign, Number: t.in.Number, Parent: t.in.Parent.Commit,
+		Campaign: forDecision(t.in.Campaign), Number: t.in.Number, Parent: t.in.Parent.Commit,
 		Commit: t.candidate.Commit, Title: t.title, Proposer: t.proposer, Program: t.program,
 		SyntaxTokens: t.candidate.SyntaxTokens, Failure: t.candidate.Failure, Measurements: t.measurements,
 		Spent: t.spent,
 	}
-	in.Campaign.Evaluator = "" // has no say in a decision
 	result := ExperimentResult{Message: t.failure(), Spent: t.spent}
 	for _, m := range t.measurements {
 		result.BusySeconds += m.SlotSeconds

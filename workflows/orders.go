@@ -116,6 +116,8 @@ func (t *trial) answerAdopt(ctx workflow.Context) {
 // report tells the parent, again and again until it is delivered or there is no
 // parent: then the ledger has the decision, and the next start reads it there.
 func (t *trial) report(ctx workflow.Context, m Report) {
+	for orders := workflow.GetSignalChannel(ctx, SignalOrder); orders.ReceiveAsync(nil); { // said twice
+	}
 	for wait := reportAgain; ; wait = min(2*wait, reportAtMost) {
 		err := workflow.SignalExternalWorkflow(ctx, t.parent(), "", SignalReport, m).Get(ctx, nil)
 		if err == nil || parentGone(err) {

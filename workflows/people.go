@@ -138,7 +138,7 @@ func (r *research) mayPropose(i Idea) error {
 func (r *research) onPropose(ctx workflow.Context, i Idea) (Answer, error) {
 	in := activities.TakeIdeaInput{Campaign: r.Campaign, Parent: r.incumbentCommit(), Title: i.Title, Hypothesis: i.Hypothesis, Patch: i.Patch}
 	var out activities.TakeIdeaResult
-	if err := workflow.ExecuteActivity(takeIdeaOptions(ctx), "TakeIdea", in).Get(ctx, &out); err != nil {
+	if err := workflow.ExecuteActivity(takeIdeaOptions(ctx), onResearch.TakeIdea, in).Get(ctx, &out); err != nil {
 		var app *temporal.ApplicationError
 		if errors.As(err, &app) {
 			return Answer{}, temporal.NewNonRetryableApplicationError(app.Message(), app.Type(), nil)

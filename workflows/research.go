@@ -156,7 +156,18 @@ func (r *research) over() bool {
 func (r *research) cancelled(ctx workflow.Context, err error) (experiment.Best, error) {
 	quiet, _ := workflow.NewDisconnectedContext(ctx)
 	_ = workflow.Await(quiet, func() bool { return len(r.running) == 0 })
+	r.sweep(quiet)
 	return r.fail(ctx, err)
+}
+
+// sweep ends the children of an earlier campaign workflow that this one did not
+// come to: nobody would ever give them an order.
+func (r *research) sweep(ctx workflow.Context) {
+	for _, open := range r.Open {
+		id := experiment.ExperimentID(r.Campaign.Tag(), open.Number)
+		_ = workflow.RequestCancelExternalWorkflow(ctx, id, "").Get(ctx, nil) // gone already: as it should be
+	}
+	r.Open = nil
 }
 
 // prepare resolves the campaign and takes over what its ledger holds already:
@@ -219,9 +230,17 @@ func (r *research) finish(ctx workflow.Context) (experiment.Best, error) {
 	if err := workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) }); err != nil {
 		return r.fail(ctx, err)
 	}
-	if len(r.running) > 0 {
-		if _, err := workflow.AwaitWithTimeout(ctx, farewell, func() bool { return len(r.running) == 0 }); err != nil {
+	r.sweep(ctx)
+	for range 2 {
+		gone := func() bool { return len(r.running) == 0 }
+		if gone() {
+			break
+		}
+		if _, err := workflow.AwaitWithTimeout(ctx, farewell, gone); err != nil {
 			return r.fail(ctx, err)
+		}
+		for _, run := range r.running { // decided, but another run of its workflow was started
+			run.cancel()
 		}
 	}
 	r.end = experiment.Complete

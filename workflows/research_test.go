@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,17 +201,19 @@ func TestPrepareRefuses(t *testing.T) {
 	require.Equal(t, experiment.Failed, c.status().Phase)
 }
 
+// A run continues as new with an experiment in training and others prepared.
+// The next run takes it from there: nothing is proposed or trained again.
 func TestContinueAsNew(t *testing.T) {
 	d := &double.Double{}
 	c := newCampaign(t, d)
-	c.SetCurrentHistoryLength(100)
-	c.at(time.Millisecond, func() { c.SignalWorkflow(workflows.MessageHint, workflows.Hint{Text: "unseen"}) })
-	c.at(time.Second, func() {
+	c.at(time.Millisecond, func() { c.SignalWorkflow(workflows.MessageHint, workflows.Hint{Text: "seen"}) })
+	c.at(89*time.Second, func() { c.SignalWorkflow(workflows.MessagePause, nil) })
+	c.at(90*time.Second, func() {
 		c.SignalWorkflow(workflows.MessageHint, workflows.Hint{Text: "think of the window"})
-		c.SignalWorkflow(workflows.MessagePause, nil)
+		c.SetCurrentHistoryLength(100)
 	})
 	c.trainFor(time.Minute)
-	_, err := c.runState(settings(2), &workflows.State{ContinueAfter: 60})
+	_, err := c.runState(oneSeed(4), &workflows.State{ContinueAfter: 60})
 	var again *workflow.ContinueAsNewError
 	require.True(t, errors.As(err, &again), "%v", err)
 	var given experiment.Settings
@@ -219,17 +222,32 @@ func TestContinueAsNew(t *testing.T) {
 	require.Equal(t, "mar5", given.Tag)
 	require.True(t, state.Paused)
 	require.Equal(t, []string{"think of the window"}, state.Hints)
-	require.NotEmpty(t, state.Entries)
+	var stages []experiment.Stage
+	for _, e := range state.Entries {
+		stages = append(stages, e.Stage)
+	}
+	require.Equal(t, []experiment.Stage{experiment.Training, experiment.Ready, experiment.Ready}, stages)
 
-	// The next run takes it from there.
 	next := newCampaign(t, d)
 	next.at(time.Minute, func() { next.SignalWorkflow(workflows.MessageResume, nil) })
+	next.trainFor(time.Minute)
 	state.ContinueAfter = 0
 	best, err := next.runState(given, &state)
 	require.NoError(t, err)
-	require.Equal(t, 2, best.Experiments)
-	require.Equal(t, []string{"unseen", "think of the window"}, d.Hints())
+	require.Equal(t, 4, best.Experiments)
+	require.Equal(t, []string{"seen", "think of the window"}, unique(d.Hints()))
 	require.Equal(t, 1, count(d.Calls(), "prepare"))
+}
+
+// unique drops repetitions: a proposal that is made again reads its hints again.
+func unique(hints []string) []string {
+	var out []string
+	for _, h := range hints {
+		if !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	return out
 }
 
 func TestStateIsSmall(t *testing.T) {

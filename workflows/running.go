@@ -148,7 +148,8 @@ func (r *research) adopt(ctx workflow.Context, run *running) error {
 func (r *research) ready(ctx workflow.Context, m Ready) {
 	run := r.find(m.Number)
 	if run == nil {
-		return // decided or dismissed
+		r.stray(ctx, m.Number)
+		return
 	}
 	switch {
 	case m.Training:
@@ -171,6 +172,21 @@ func (r *research) ready(ctx workflow.Context, m Ready) {
 		r.askApproval(ctx, run)
 	}
 	run.Commit, run.Title, run.Failed = m.Commit, m.Title, m.Failed
+}
+
+// stray ends a child whose experiment is decided. There is one when the first
+// child ended, with its report on the way, just as a new run of the campaign
+// started another under its id. One that is only not begun yet may wait.
+func (r *research) stray(ctx workflow.Context, number int) {
+	for _, run := range r.running {
+		if run.Number == number {
+			run.cancel()
+			return
+		}
+	}
+	if !slices.ContainsFunc(r.Open, func(o activities.OpenExperiment) bool { return o.Number == number }) {
+		workflow.RequestCancelExternalWorkflow(ctx, experiment.ExperimentID(r.Campaign.Tag(), number), "")
+	}
 }
 
 // parentOf is the parent that a child names. One that a lost run of the campaign

@@ -35,6 +35,7 @@ func newCampaign(t *testing.T, d *double.Double) *campaign {
 	double.Register(env, d)
 	env.SetStartWorkflowOptions(startOptions("research-mar5"))
 	env.SetTestTimeout(20 * time.Second)
+	env.OnRequestCancelExternalWorkflow(anything, anything, anything).Return(&temporal.UnknownExternalWorkflowExecutionError{})
 	d.Start = env.Now()
 	return &campaign{env, t, d}
 }
@@ -142,6 +143,13 @@ func verdicts(briefs []experiment.Brief) (out []experiment.Verdict) {
 		out = append(out, b.Verdict)
 	}
 	return slices.Clip(out)
+}
+
+func reasons(briefs []experiment.Brief) (out []experiment.Reason) {
+	for _, b := range briefs {
+		out = append(out, b.Reason)
+	}
+	return out
 }
 
 type quiet struct{}

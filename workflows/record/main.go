@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
@@ -102,9 +103,23 @@ func run(ctx context.Context, s scenario, out string) error {
 		defer w.Stop()
 	}
 	if err := s.act(p); err != nil {
+		p.lookBack()
 		return err
 	}
 	return p.save(out)
+}
+
+// lookBack shows where a campaign stands that did not come to its end.
+func (p *play) lookBack() {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.ctx), 5*time.Second)
+	defer cancel()
+	var s experiment.Status
+	v, err := p.QueryWorkflow(ctx, experiment.ResearchID(p.tag), "", workflows.QueryStatus)
+	if err == nil {
+		err = v.Get(&s)
+	}
+	text, _ := json.MarshalIndent(s, "", "  ")
+	fmt.Fprintf(os.Stderr, "status: %s %v\n", text, err)
 }
 
 // play is one campaign.
@@ -117,7 +132,10 @@ type play struct {
 
 // start starts the campaign's workflow.
 func (p *play) start(limits experiment.Limits, seeds int, state *workflows.State) (client.WorkflowRun, error) {
-	s := experiment.Settings{Tag: p.tag, Seeds: seeds, Limits: limits}
+	return p.startWith(experiment.Settings{Tag: p.tag, Seeds: seeds, Limits: limits}, state)
+}
+
+func (p *play) startWith(s experiment.Settings, state *workflows.State) (client.WorkflowRun, error) {
 	return p.ExecuteWorkflow(p.ctx, client.StartWorkflowOptions{
 		ID: experiment.ResearchID(p.tag), TaskQueue: workflows.ResearchQueue,
 	}, workflows.Research, s, state)
@@ -165,13 +183,16 @@ func (p *play) save(out string) error {
 		if list, err = p.ListWorkflow(p.ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query}); err != nil {
 			return err
 		}
-		open = len(list.Executions) < 2
+		var running []string
 		for _, e := range list.Executions {
-			open = open || e.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING
+			if e.Status == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+				running = append(running, e.Execution.WorkflowId)
+			}
 		}
+		open = len(list.Executions) < 2 || len(running) > 0
 		select {
 		case <-p.ctx.Done():
-			return fmt.Errorf("waiting for %d workflows to be listed as ended: %w", len(list.Executions), p.ctx.Err())
+			return fmt.Errorf("waiting for %v, of %d workflows, to be listed as ended: %w", running, len(list.Executions), p.ctx.Err())
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

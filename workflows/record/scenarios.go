@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,6 +30,10 @@ var scenarios = []scenario{
 	{"lost", losing, loop},
 	{"messages", slow(200 * time.Millisecond), messages},
 	{"continued", slow(50 * time.Millisecond), continued},
+	{"parallel", mixed, parallel},
+	{"approval", slow(200 * time.Millisecond), approval},
+	{"ideas", slow(200 * time.Millisecond), ideas},
+	{"exhausted", exhausting, loop},
 	{"cancelled", slow(time.Hour), cancelled},
 	{"adopted", slow(2 * time.Second), adopted},
 	{"rerun", slow(2 * time.Second), rerun},
@@ -111,20 +116,25 @@ func messages(p *play) error {
 		p.update(workflows.MessageSetBudget, map[string]any{"wall_time": "1h", "plateau": 50}),
 		p.update(workflows.MessageSetProgram, workflows.SetProgram{Text: "# Think"}),
 		p.update(workflows.MessagePause),
-		p.until(func(s experiment.Status) bool { return s.Phase == experiment.Paused && len(s.Running) == 0 }),
+		p.until(resting),
 		p.signal(workflows.MessageResume, nil),
 		decided(4),
 		p.signal(workflows.MessagePause, nil),
-		p.until(func(s experiment.Status) bool { return s.Phase == experiment.Paused && len(s.Running) == 0 }),
+		p.until(resting),
 		p.update(workflows.MessageStop),
 		run.Get(p.ctx, nil),
 	)
 }
 
-// continued continues as new after nearly every experiment, under a stream of
-// hints, none of which may be lost.
+// resting: the campaign is paused, and nothing trains any more.
+func resting(s experiment.Status) bool {
+	return s.Phase == experiment.Paused && !slices.ContainsFunc(s.Running, func(e experiment.Ongoing) bool { return e.Stage == experiment.Training })
+}
+
+// continued continues as new with two experiments in training and others
+// prepared, under a stream of hints, none of which may be lost.
 func continued(p *play) error {
-	run, err := p.start(experiment.Limits{Experiments: 8}, 1, &workflows.State{ContinueAfter: 60})
+	run, err := p.start(experiment.Limits{Experiments: 16, Parallel: 2}, 1, &workflows.State{ContinueAfter: 60})
 	if err != nil {
 		return err
 	}
@@ -138,10 +148,80 @@ func continued(p *play) error {
 	if err := run.Get(p.ctx, nil); err != nil {
 		return err
 	}
-	if got := p.d.Hints(); len(got) != hints {
+	got := p.d.Hints() // a proposal that is made again reads them again
+	slices.Sort(got)
+	if got = slices.Compact(got); len(got) != hints {
 		return fmt.Errorf("%d hints were sent, proposals saw %v", hints, got)
 	}
 	return nil
+}
+
+// mixed has scores that go up and down, and proposals that are rebased.
+func mixed(d *double.Double) {
+	slow(100 * time.Millisecond)(d)
+	d.Rebases = true
+	d.Score = func(n, run int) float64 { return 3.5 - 0.01*float64(n*n%7) + 0.001*float64(run) }
+}
+
+// parallel is a campaign on four slots, then two.
+func parallel(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 14, Parallel: 4}, 3, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		p.until(func(s experiment.Status) bool { return s.Experiments >= 4 }),
+		p.update(workflows.MessageSetBudget, map[string]any{"parallel": 2}),
+		run.Get(p.ctx, nil),
+	)
+}
+
+// approval has candidates approved, rejected, and left to the default answer.
+func approval(p *play) error {
+	run, err := p.startWith(experiment.Settings{
+		Tag: p.tag, Seeds: 1, Limits: experiment.Limits{Experiments: 4},
+		Approval: experiment.Approval{Approve: experiment.ApproveAccept, ApproveWithin: experiment.Duration(time.Hour)},
+	}, nil)
+	if err != nil {
+		return err
+	}
+	waits := func(n int) func(experiment.Status) bool {
+		return func(s experiment.Status) bool {
+			return slices.ContainsFunc(s.Running, func(e experiment.Ongoing) bool { return e.Experiment == n && e.Stage == experiment.Awaiting })
+		}
+	}
+	return errors.Join(
+		p.until(waits(1)), p.update(workflows.MessageApprove, workflows.Approve{Experiment: 1, Accept: true}),
+		p.until(waits(2)), p.signal(workflows.MessageApprove, workflows.Approve{Experiment: 2, Reason: "tried elsewhere"}),
+		p.until(waits(3)), p.update(workflows.MessageSetApproval, map[string]any{"approve": "reject", "approve_within": "1s"}),
+		p.until(func(s experiment.Status) bool { return s.Experiments >= 3 }),
+		p.update(workflows.MessageSetApproval, map[string]any{"approve": "off"}),
+		run.Get(p.ctx, nil),
+	)
+}
+
+// ideas has a person's proposal come first.
+func ideas(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 6}, 1, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		p.until(func(s experiment.Status) bool { return s.Experiments >= 1 }),
+		p.update(workflows.MessagePropose, workflows.Idea{Title: "mine", Patch: "--- a/x\n+++ b/x\n"}),
+		run.Get(p.ctx, nil),
+	)
+}
+
+// exhausting has a proposer with two ideas.
+func exhausting(d *double.Double) {
+	d.Score = func(n, _ int) float64 { return 3.5 + float64(n) }
+	d.OnPropose = func(in activities.ProposeInput) error {
+		if in.Number > 2 {
+			return temporal.NewNonRetryableApplicationError("every value was tried", activities.ErrNothingLeft, nil)
+		}
+		return nil
+	}
 }
 
 func cancelled(p *play) error {
