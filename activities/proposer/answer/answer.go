@@ -68,6 +68,7 @@ import (
 const (
 	maxAnswer   = 256 << 10 // bytes
 	maxBlocks   = 64        // one atomic change needs a handful
+	maxFile     = 1 << 20   // bytes of a file; the caller's limit is lower
 	maxMessage  = 4000      // bytes of a failure
 	maxFailures = 3         // blocks that one failure reports
 )

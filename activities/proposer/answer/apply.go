@@ -110,7 +110,7 @@ func (s *session) target(b block) (string, *experiment.Failure) {
 		if name, ok := resolve(b.path, s.files); ok {
 			return name, nil
 		}
-		return "", refuse("%s is for %s, which is not a file that may be edited; these are: %s.", b.name, b.path, strings.Join(names, ", "))
+		return "", refuse("%s is for %s, which does not name a file that may be edited; these are: %s.", b.name, b.path, strings.Join(names, ", "))
 	}
 	if name, ok := resolve(b.mention, s.files); ok && b.mention != "" {
 		return name, nil
@@ -149,6 +149,9 @@ func (s *session) locate(b block, f *file) ([]change, *experiment.Failure) {
 			c.place = best[0]
 			return elidedReplace(b, c, f)
 		}
+	}
+	if parts := settings(b, f); len(parts) > 0 {
+		return parts, nil
 	}
 	if !slices.ContainsFunc(b.search, elision) {
 		return nil, s.absent(b, f)
@@ -220,7 +223,7 @@ func (s *session) change(b block, c change) *experiment.Failure {
 	lines, ok := f.carried(c)
 	switch {
 	case !ok && c.place.level == inLine:
-		return refuse("%s (%s): its SEARCH text is a part of line %d, and its REPLACE text is not one line. Copy whole lines:\n%s", b.name, f.path, c.place.from+1, f.quote(c.place.from-2, c.place.to+2))
+		return refuse("%s (%s): its %s is a part of line %d, and its new text is not one line. Copy whole lines:\n%s", b.name, f.path, b.what, c.place.from+1, f.quote(c.place.from-2, c.place.to+2))
 	case !ok:
 		return s.absent(b, f)
 	case slices.Equal(lines, f.lines[c.place.from:c.place.to]):
@@ -230,7 +233,9 @@ func (s *session) change(b block, c change) *experiment.Failure {
 	if !ok {
 		return refuse("%s (%s): the lines around %d stand in the file so often that they cannot be told apart. Answer with the whole file.", b.name, f.path, c.place.from+1)
 	}
-	return s.write(f, e)
+	failure := s.write(f, e)
+	s.now[b.path].inherit(f, c.place.from, c.place.to)
+	return failure
 }
 
 // write applies an edit to the present state.
@@ -243,6 +248,8 @@ func (s *session) write(f *file, e experiment.Edit) *experiment.Failure {
 		return refuse("%s: nothing of the file would be left.", f.path)
 	case text == f.raw:
 		return nil
+	case len(text) > maxFile:
+		return refuse("%s would have %d bytes.", f.path, len(text))
 	}
 	s.edits = append(s.edits, e)
 	s.now[f.path] = newFile(f.path, text)

@@ -3,6 +3,7 @@ package answer
 import (
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -12,6 +13,7 @@ import (
 // or an edit in JSON.
 type block struct {
 	name            string // "block 2", as a failure calls it
+	what            string // "text" it looks for, likewise
 	path            string // as written; "" if none
 	mention         string // a path in the sentence above; counts only if it may be edited
 	search, replace []string
@@ -31,8 +33,10 @@ type fence struct {
 type page struct {
 	lines   []string
 	prose   []bool // by line: neither code nor block
+	within  []int  // by line: the fence that it is a line of, from 1
 	blocks  []block
 	fences  []fence
+	code    int     // where a diff or file without a fence begins; -1: nowhere
 	object  *object // the answer is JSON
 	failure *experiment.Failure
 }
@@ -40,8 +44,8 @@ type page struct {
 // read takes an answer apart. What is between markers is a block wherever it
 // stands; other lines between fences are code; the rest is prose.
 func read(text string) *page {
-	p := &page{lines: strings.Split(text, "\n")}
-	p.prose = make([]bool, len(p.lines))
+	p := &page{lines: strings.Split(text, "\n"), code: -1}
+	p.prose, p.within = make([]bool, len(p.lines)), make([]int, len(p.lines))
 	if p.object, p.failure = parseObject(text); p.object != nil || p.failure != nil {
 		return p
 	}
@@ -61,10 +65,29 @@ func read(text string) *page {
 			p.line(i, above)
 		}
 	}
-	if len(p.blocks) > maxBlocks {
-		p.failure = refuse("the answer has %d blocks, at most %d are read: propose one change.", len(p.blocks), maxBlocks)
+	if n := max(len(p.blocks), len(p.fences)); n > maxBlocks {
+		p.failure = refuse("the answer has %d pieces of code, at most %d are read: propose one change.", n, maxBlocks)
 	}
+	p.bare()
 	return p
+}
+
+// bare finds the diff or the Go file that an answer without fences ends with:
+// its lines are no prose.
+func (p *page) bare() {
+	if len(p.blocks) > 0 || len(p.fences) > 0 {
+		return
+	}
+	at := diffStart(p.lines)
+	if at < 0 {
+		at = slices.IndexFunc(p.lines, packageLine.MatchString)
+		for ; at > 0 && strings.HasPrefix(p.lines[at-1], "//"); at-- {
+		}
+	}
+	if at >= 0 {
+		p.code = at
+		clear(p.prose[at:])
+	}
 }
 
 // line files a line outside of blocks.
@@ -78,6 +101,7 @@ func (p *page) line(i, above int) {
 			f.closed = true
 		} else {
 			f.lines = append(f.lines, p.lines[i])
+			p.within[i] = len(p.fences)
 		}
 	case tick != "":
 		f := fence{info: info, at: i}
@@ -93,7 +117,7 @@ func (p *page) line(i, above int) {
 
 // block reads the block whose first marker is line i, and returns its last line.
 func (p *page) block(i, above int, words string) (end int) {
-	b := block{name: "block " + itoa(len(p.blocks)+1), at: i}
+	b := block{name: "block " + itoa(len(p.blocks)+1), what: "SEARCH text", at: i}
 	b.path, b.mention = p.pathAbove(i-1, above)
 	if name := pathAlone(words); name != "" {
 		b.path = name

@@ -62,6 +62,14 @@ func (f *file) carriedInLine(c change, real string) ([]string, bool) {
 		return nil, false
 	}
 	part := strings.Trim(replace[0], blank)
+	search, _, _ := trim(c.search)
+	old, okOld := wishOf(search[0])
+	if w, ok := wishOf(part); ok && okOld && w.name == old.name { // the literal alone: the columns and the comment stay
+		if at := strings.LastIndex(real[c.place.start:c.place.end], old.value); at >= 0 {
+			at += c.place.start
+			return []string{real[:at] + w.value + real[at+len(old.value):]}, true
+		}
+	}
 	return []string{real[:c.place.start] + part + real[c.place.end:]}, true
 }
 

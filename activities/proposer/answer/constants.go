@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -66,7 +67,7 @@ func (p *page) constants(files map[string][]byte) ([]experiment.Edit, *experimen
 		}
 		values[w.name] = value
 		old := c.file.lines[c.line]
-		blocks = append(blocks, block{name: w.name, path: c.file.path, line: c.line + 1, search: []string{old}, replace: []string{old[:c.start] + value + old[c.end:]}})
+		blocks = append(blocks, block{name: w.name, what: "line", path: c.file.path, line: c.line + 1, search: []string{old}, replace: []string{old[:c.start] + value + old[c.end:]}})
 	}
 	return apply(blocks, files)
 }
@@ -194,4 +195,55 @@ func sameKind(old, value string) (string, bool) {
 		return `"` + value + `"`, true
 	}
 	return value, kind == literalKind(value)
+}
+
+// settings reads a block of nothing but Name = literal lines, with comments that
+// the file does not have: the names and old values say which lines are meant.
+func settings(b block, f *file) []change {
+	olds, news := wishesOf(b.search), wishesOf(b.replace)
+	if len(olds) == 0 || len(olds) != len(news) {
+		return nil
+	}
+	declared := map[string][]constant{}
+	declare(f, declared)
+	var out []change
+	for i, old := range olds {
+		found := declared[old.name]
+		if news[i].name != old.name || len(found) != 1 || found[0].literal != old.value {
+			return nil
+		}
+		value, ok := sameKind(old.value, news[i].value)
+		if !ok {
+			return nil
+		}
+		c := found[0]
+		line := f.lines[c.line]
+		out = append(out, change{
+			search: []string{line}, replace: []string{line[:c.start] + value + line[c.end:]},
+			place: place{from: c.line, to: c.line + 1},
+		})
+	}
+	slices.SortFunc(out, func(a, b change) int { return a.place.from - b.place.from })
+	for i := range out[1:] {
+		if out[i].place.from == out[i+1].place.from {
+			return nil
+		}
+	}
+	return out
+}
+
+// wishesOf reads lines that all are Name = literal, or returns nothing.
+func wishesOf(lines []string) []wish {
+	var out []wish
+	for _, l := range lines {
+		if strings.Trim(l, blank) == "" {
+			continue
+		}
+		w, ok := wishOf(l)
+		if !ok || literalKind(w.value) == "" {
+			return nil
+		}
+		out = append(out, w)
+	}
+	return out
 }

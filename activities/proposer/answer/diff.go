@@ -53,13 +53,10 @@ func (p *page) diffLines() []string {
 			}
 		}
 	}
-	if out != nil || len(p.fences) > 0 || len(p.blocks) > 0 {
-		return out
+	if p.code >= 0 && diffStart(p.lines[p.code:]) == 0 {
+		return p.lines[p.code:]
 	}
-	if at := diffStart(p.lines); at >= 0 {
-		return p.lines[at:]
-	}
-	return nil
+	return out
 }
 
 // unclosed stands for the end of an answer within a diff.
@@ -74,7 +71,7 @@ type hunk struct {
 
 // parseDiff reads the hunks of a unified diff as blocks.
 func parseDiff(lines []string) ([]block, *experiment.Failure) {
-	r := diffReader{lines: lines}
+	r := diffReader{lines: lines, headless: diffStart(lines) < 0}
 	for r.at < len(lines) && r.failure == nil {
 		r.line()
 	}
@@ -89,13 +86,14 @@ func parseDiff(lines []string) ([]block, *experiment.Failure) {
 }
 
 type diffReader struct {
-	lines   []string
-	at      int
-	path    string
-	old     string // of a --- line
-	open    *hunk
-	blocks  []block
-	failure *experiment.Failure
+	lines    []string
+	at       int
+	path     string
+	headless bool   // nothing but signed lines
+	old      string // of a --- line
+	open     *hunk
+	blocks   []block
+	failure  *experiment.Failure
 }
 
 // line reads one line: of the open hunk, of a head, or of no interest.
@@ -135,8 +133,8 @@ func (r *diffReader) line() {
 		if !r.body(l) {
 			r.end()
 		}
-	case r.open == nil && len(r.blocks) == 0 && sign(l) != 0 && sign(l) != ' ':
-		r.begin("@@") // a fence with nothing but signed lines
+	case r.headless && r.open == nil && len(r.blocks) == 0 && sign(l) != 0:
+		r.begin("@@")
 		r.body(l)
 	}
 }
@@ -154,6 +152,7 @@ func (r *diffReader) file(path string) {
 
 func (r *diffReader) begin(head string) {
 	r.open = &hunk{olds: -1, news: -1}
+	r.open.what = "text (its context and old lines)"
 	r.open.name, r.open.path = "hunk "+itoa(len(r.blocks)+1), r.path
 	m := hunkLine.FindStringSubmatch(head)
 	if m == nil || m[1] == "" {

@@ -11,9 +11,14 @@ import (
 var (
 	// A comment or a bare line that begins with dots and has nothing of a
 	// program in it.
-	dotted = regexp.MustCompile(`^(\.\.\.|…)[\w\s,'’()/.…-]*$`)
+	dotted = regexp.MustCompile(`^(\.\.\.|…)[\w\s,'’()/.…#-]*$`)
 	// A comment that says what a lazy writer says.
-	omitted = regexp.MustCompile(`(?i)^[(\[<]*((the )?(rest|remainder) of (the )?(code|file|function|method|implementation|body|model|block|class|constants|imports|program|loop)\b|(all )?(the )?(other )?(existing|previous|original|remaining|other) (code|lines|imports|constants|functions|methods|implementation)\b|(code |lines )?(un|not )changed\b|(same|identical) as (before|above|the original)|(code |lines )?omitted|no changes?\b|keep (the )?(rest|existing|other|everything)\b|(everything|all) else\b|(rest|remaining) (is |are |stays? |remains? )?(unchanged|the same|as (is|before)))`)
+	omitted = regexp.MustCompile(`(?i)^[(\[<]*(?:` +
+		`(?:the )?(?:rest|remainder)(?: of (?:the |this )?(?:code|file|function|method|implementation|body|model|block|class|struct|constants|definitions|imports|program|script|loop|lines))?` +
+		`|(?:all )?(?:the )?(?:other |existing |previous |original |remaining )+(?:code|lines|imports|constants|functions|methods|implementation|logic|body|fields)` +
+		`|(?:code |lines )?(?:un|not )changed|(?:the )?(?:same|identical)(?: code)?(?: (?:as|to) (?:before|above|the original))?|as before|(?:code |lines )?omitted|no changes?|everything else|all else` +
+		`|keep (?:the )?(?:rest|existing|other|everything)(?: \w+){0,3})` +
+		`(?:[ ,]+(?:of|the|code|file|function|here|below|above|unchanged|same|as|is|are|before|remains?|stays?|goes|continues|for|brevity|follows|omitted|not|shown|untouched|intact))*\W*$`)
 	leaders = regexp.MustCompile(`^\s*(//+|#+|/\*+|\*|--|<!--|;)\s*`)
 )
 
@@ -34,15 +39,13 @@ func elision(line string) bool {
 	return lead != "" && omitted.MatchString(text)
 }
 
-// novel lists the elisions that are not lines of the file.
-func novel(lines []string, f *file) []int {
-	var out []int
-	for i, line := range lines {
-		if elision(line) && !slices.ContainsFunc(f.lines, func(l string) bool { return strings.TrimSpace(l) == strings.TrimSpace(line) }) {
-			out = append(out, i)
-		}
+// novel returns the first elision that is not one of the real lines, or -1.
+func novel(lines, real []string) int {
+	known := map[string]bool{}
+	for _, l := range real {
+		known[strings.TrimSpace(l)] = true
 	}
-	return out
+	return slices.IndexFunc(lines, func(l string) bool { return !known[strings.TrimSpace(l)] && elision(l) })
 }
 
 // elidedBlock reads a block that leaves lines out in SEARCH: the same number of
@@ -82,44 +85,43 @@ func elidedBlock(b block, f *file) ([]change, *experiment.Failure) {
 
 // elidedReplace resolves elisions in REPLACE by the search text, which is in
 // full: one stands for the lines between its neighbours, if those are lines of
-// the search text, each once.
+// the search text, each once, and in this order.
 func elidedReplace(b block, c change, f *file) ([]change, *experiment.Failure) {
 	real := f.lines[c.place.from:c.place.to]
 	var out []string
-	holes := 0
-	for i, line := range c.replace {
-		if !elision(line) || slices.ContainsFunc(real, func(l string) bool { return strings.TrimSpace(l) == strings.TrimSpace(line) }) {
-			out = append(out, line)
-			continue
+	only, low := onlyLines(c.search), 0
+	for rest, i := c.replace, 0; ; i++ {
+		n := novel(rest, real)
+		if n < 0 {
+			c.replace = append(out, rest...)
+			return []change{c}, nil
 		}
-		holes++
-		from, to := -1, -1
-		if i > 0 && i+1 < len(c.replace) {
-			from, to = onlyLine(c.search, c.replace[i-1]), onlyLine(c.search, c.replace[i+1])
+		from, okFrom := -1, false
+		to, okTo := -1, false
+		if n > 0 && n+1 < len(rest) {
+			from, okFrom = only[strings.TrimRight(rest[n-1], blank)]
+			to, okTo = only[strings.TrimRight(rest[n+1], blank)]
 		}
-		if from < 0 || to <= from {
-			return nil, refuse("%s (%s): its REPLACE part leaves code out (%q), and it is not clear which lines stay. Write the new lines in full; nothing is filled in.", b.name, f.path, strings.TrimSpace(line))
+		if !okFrom || !okTo || from < low || to <= from || i == maxBlocks {
+			return nil, refuse("%s (%s): its REPLACE part leaves code out (%q), and it is not clear which lines stay. Write the new lines in full; nothing is filled in.", b.name, f.path, clip(strings.TrimSpace(rest[n]), maxWidth))
 		}
-		out = append(out, c.search[from+1:to]...)
+		out = append(append(out, rest[:n]...), c.search[from+1:to]...)
+		rest, low = rest[n+1:], to
 	}
-	if holes > 0 {
-		c.replace = out
-	}
-	return []change{c}, nil
 }
 
-// onlyLine returns where a line stands, if it stands there once.
-func onlyLine(lines []string, line string) int {
-	at := -1
+// onlyLines says where the lines stand that stand there once.
+func onlyLines(lines []string) map[string]int {
+	out, count := map[string]int{}, map[string]int{}
 	for i, l := range lines {
-		if strings.TrimRight(l, blank) == strings.TrimRight(line, blank) && strings.Trim(l, blank) != "" {
-			if at >= 0 {
-				return -1
-			}
-			at = i
+		l = strings.TrimRight(l, blank)
+		if count[l]++; count[l] > 1 || l == "" {
+			delete(out, l)
+		} else {
+			out[l] = i
 		}
 	}
-	return at
+	return out
 }
 
 // parts splits lines at elisions.

@@ -37,15 +37,18 @@ func (p *page) header() Answer {
 		}
 		if field, text, max := a.field(line); field != nil && !found[field] {
 			into, limit, found[field] = field, max, true
-			*into = text
+			if *into = text; field == &a.Title && text != "" {
+				into = nil
+			}
 			continue
 		}
 		switch text := strings.TrimSpace(line); {
 		case into != nil && text == "" && *into != "":
 			into = nil
-		case into != nil && (strings.HasPrefix(text, "#") || pathAlone(line) != ""):
+		case into != nil && (strings.HasPrefix(text, "#") || pathAlone(line) != "" || setting.MatchString(line)):
 			into = nil
 			rest = append(rest, line)
+		case strings.Trim(text, "{}[],") == "":
 		case into != nil && len(*into) < 4*limit:
 			*into = strings.TrimSpace(*into + " " + text)
 		case into == nil && !meta:
@@ -79,18 +82,19 @@ func (a *Answer) field(line string) (into *string, text string, limit int) {
 // inMetadata says whether a line is in a fence that holds a header: JSON, YAML
 // or plain text.
 func (p *page) inMetadata(i int) bool {
-	for _, f := range p.fences {
-		if i > f.at && i <= f.at+len(f.lines) {
-			return !f.edits && !programming(f.info) || strings.HasPrefix(strings.ToLower(f.info), "yaml")
-		}
+	if p.within[i] == 0 {
+		return false
 	}
-	return false
+	f := p.fences[p.within[i]-1]
+	return !f.edits && !programming(f.info)
 }
 
-// heading returns the first heading.
+var generic = regexp.MustCompile(`(?i)^#+ +(the )?(proposal|proposed|proposed changes?|changes?|edits?|answer|response|solution|summary|analysis|code|implementation|conclusion|explanation|plan)\W*$`)
+
+// heading returns the first heading that says something.
 func heading(lines []string) string {
 	for _, l := range lines {
-		if rest := strings.TrimLeft(l, "#"); rest != l && strings.HasPrefix(rest, " ") {
+		if rest := strings.TrimLeft(l, "#"); rest != l && strings.HasPrefix(rest, " ") && !generic.MatchString(l) {
 			return rest
 		}
 	}
@@ -104,15 +108,15 @@ var courtesy = regexp.MustCompile(`(?i)^(sure|certainly|of course|okay|ok|alrigh
 func prose(lines []string) string {
 	for _, l := range lines {
 		l = strings.Trim(l, " \t*->")
-		if pathAlone(l) != "" || !strings.Contains(l, " ") || setting.MatchString(l) {
+		if strings.HasPrefix(l, "#") || pathAlone(l) != "" || !strings.Contains(l, " ") || setting.MatchString(l) {
 			continue
 		}
 		for i := 0; l != "" && i < 5; i++ {
 			s := firstSentence(l)
-			if !courtesy.MatchString(s) {
+			if !courtesy.MatchString(s) && !strings.HasSuffix(s, ":") {
 				return s
 			}
-			l = strings.TrimSpace(strings.TrimPrefix(l, s))
+			l = strings.Trim(strings.TrimPrefix(l, s), " *")
 		}
 	}
 	return ""
@@ -132,7 +136,10 @@ var dressing = strings.NewReplacer("**", "", "__", "", "`", "")
 // bounded makes one plain line of at most n characters.
 func bounded(text string, n int) string {
 	text = strings.Join(strings.Fields(dressing.Replace(clip(text, 8*n))), " ")
-	text = strings.Trim(text, " \"'*#,_")
+	text = strings.Trim(text, " *#,_")
+	if n := len(text); n > 1 && text[0] == text[n-1] && strings.IndexByte("\"'", text[0]) >= 0 {
+		text = text[1 : n-1]
+	}
 	if n == maxTitle {
 		text = strings.TrimRight(text, ".:; ")
 	}
@@ -142,22 +149,34 @@ func bounded(text string, n int) string {
 	return text
 }
 
-// titleOf says what edits do, where the answer does not.
+// titleOf says what edits do, where the answer does not: "change Depth = 4; …".
 func titleOf(edits []experiment.Edit) string {
 	if len(edits) == 0 {
 		return "an answer without a title"
 	}
-	e := edits[0]
-	if e.Search == "" {
-		return bounded("rewrite "+e.Path, maxTitle)
-	}
-	olds, news := strings.Split(e.Search, "\n"), strings.Split(e.Replace, "\n")
-	for _, s := range script(olds, news) {
-		if s.search < 0 {
-			if text := bounded(strings.SplitN(collapse(news[s.replace]), " // ", 2)[0], maxTitle-8); !idle(text) {
-				return "change: " + text
-			}
+	var news []string
+	for _, e := range edits {
+		if text := newLine(e); text != "" && len(news) < 5 {
+			news = append(news, text)
 		}
 	}
-	return bounded("remove lines of "+e.Path, maxTitle)
+	switch {
+	case edits[0].Search == "":
+		return bounded("rewrite "+edits[0].Path, maxTitle)
+	case len(news) == 0:
+		return bounded("remove lines of "+edits[0].Path, maxTitle)
+	}
+	return bounded("change "+strings.Join(news, "; "), maxTitle)
+}
+
+// newLine returns the first line of code that an edit adds, without a comment.
+func newLine(e experiment.Edit) string {
+	olds, news := strings.Split(e.Search, "\n"), strings.Split(e.Replace, "\n")
+	for _, s := range script(olds, news) {
+		if s.search < 0 && !idle(news[s.replace]) {
+			text, _, _ := strings.Cut(collapse(clip(news[s.replace], 1000)), " //")
+			return text
+		}
+	}
+	return ""
 }

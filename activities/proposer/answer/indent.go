@@ -8,11 +8,17 @@ import (
 // shift says how the indentation of an answer becomes that of the file. It is
 // learned from the lines that the search text and the file share.
 type shift struct {
-	known   map[string]string // indentations seen on both sides
-	uniform bool
-	rule    func(indent string) (string, bool) // for indentations that were not seen
-	first   *string                            // of a first line that lost its own
+	known    map[string]string // indentations seen on both sides
+	uniform  bool
+	identity bool                               // both sides are indented alike
+	absurd   bool                               // deeper than maxIndent
+	rule     func(indent string) (string, bool) // for indentations that were not seen
+	first    *string                            // of a first line that lost its own
 }
+
+// maxIndent is the deepest indentation that is shifted: a bound on what an
+// answer of many short lines can become.
+const maxIndent = 64
 
 // shiftOf compares the indentation of search lines with that of real lines.
 func shiftOf(search, real []string) shift {
@@ -29,7 +35,7 @@ func shiftOf(search, real []string) shift {
 	}
 	s := shiftOfPairs(pairs)
 	if !s.uniform && lead == 0 && pairs[0][0] == "" && len(pairs) > 1 {
-		if rest := shiftOfPairs(pairs[1:]); rest.uniform {
+		if rest := shiftOfPairs(pairs[1:]); rest.uniform && rest.identity {
 			rest.first = &pairs[0][1]
 			return rest
 		}
@@ -38,8 +44,10 @@ func shiftOf(search, real []string) shift {
 }
 
 func shiftOfPairs(pairs [][2]string) shift {
-	s := shift{known: map[string]string{}, uniform: true}
+	s := shift{known: map[string]string{}, uniform: true, identity: true}
 	for _, p := range pairs {
+		s.absurd = s.absurd || max(len(p[0]), len(p[1])) > maxIndent
+		s.identity = s.identity && p[0] == p[1]
 		if real, ok := s.known[p[0]]; ok && real != p[1] {
 			s.uniform = false
 		}
@@ -112,7 +120,7 @@ func indentOf(line string) string { return line[:len(line)-len(strings.TrimLeft(
 // fits says whether a shift will do at a level. Where white space has no
 // meaning any will, once white space does not count at all.
 func (s shift) fits(l level, name string) bool {
-	return s.uniform || l >= spaces && path.Ext(name) == ".go"
+	return !s.absurd && (s.uniform || l >= spaces && path.Ext(name) == ".go")
 }
 
 // line shifts a line that is new; front says that it is the first one.

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -24,7 +25,8 @@ type file struct {
 	path  string
 	raw   string
 	lines []string          // without line ends; nothing stands for what follows the last one
-	views [inLine]string    // the lines as a level compares them, each between line feeds
+	forms [inLine][]string  // the lines as a level compares them
+	views [inLine]string    // the same, each between line feeds
 	where map[string][]int  // anchors: lines by their ascii form
 	index map[string][]word // nearest: where a word stands
 }
@@ -60,21 +62,31 @@ func collapse(line string) string {
 	return strings.Join(strings.FieldsFunc(line, func(r rune) bool { return r == ' ' || r == '\t' || r == '\r' }), " ")
 }
 
-func (l level) forms(lines []string) string {
-	var b strings.Builder
-	b.WriteByte('\n')
-	for _, line := range lines {
-		b.WriteString(l.form(line))
-		b.WriteByte('\n')
-	}
-	return b.String()
-}
+// joined puts every line between line feeds.
+func joined(lines []string) string { return "\n" + strings.Join(append(lines, ""), "\n") }
 
 func (f *file) view(l level) string {
 	if f.views[l] == "" {
-		f.views[l] = l.forms(f.lines)
+		if f.forms[l] == nil {
+			f.forms[l] = each(f.lines, l.form)
+		}
+		f.views[l] = joined(slices.Clip(f.forms[l]))
 	}
 	return f.views[l]
+}
+
+// inherit takes over what is known about the lines of an earlier state, all but
+// those from from to to.
+func (f *file) inherit(old *file, from, to int) {
+	tail := len(old.lines) - to
+	if old == f || len(f.lines) < from+tail {
+		return
+	}
+	for l, forms := range old.forms {
+		if forms != nil {
+			f.forms[l] = slices.Concat(forms[:from], each(f.lines[from:len(f.lines)-tail], level(l).form), forms[to:])
+		}
+	}
 }
 
 // maxPlaces is how many places of a search text are of interest.
@@ -82,7 +94,7 @@ const maxPlaces = 3
 
 // find returns the first lines where the search lines stand at a level.
 func (f *file) find(l level, search []string) []int {
-	hay, needle := f.view(l), l.forms(search)
+	hay, needle := f.view(l), joined(each(search, l.form))
 	var out []int
 	line := 0
 	for at := 0; len(out) < maxPlaces; {
@@ -222,11 +234,11 @@ func uncollapsed(line string, n int) int {
 
 // between says whether text[from:to] begins and ends between words.
 func between(text string, from, to int) bool {
-	joined := func(a, b byte) bool { return wordByte(a) && (wordByte(b)) }
-	if from > 0 && (joined(text[from-1], text[from]) || text[from-1] == '.' && digit(text[from])) {
+	word := func(a, b byte) bool { return wordByte(a) && wordByte(b) }
+	if from > 0 && (word(text[from-1], text[from]) || text[from-1] == '.' && digit(text[from])) {
 		return false
 	}
-	return to == len(text) || !joined(text[to-1], text[to]) && !(text[to] == '.' && digit(text[to-1]))
+	return to == len(text) || !word(text[to-1], text[to]) && !(text[to] == '.' && digit(text[to-1]))
 }
 
 func digit(c byte) bool { return '0' <= c && c <= '9' }

@@ -37,14 +37,14 @@ func twice(b block, f *file, found []place) *experiment.Failure {
 	if found[0].level > exact {
 		how = " (white space and typography apart)"
 	}
-	return refuse("%s (%s): its SEARCH text stands at %s places%s, and must stand at one. Add lines above or below to it. Two of them:\n%s\nand\n%s",
-		b.name, f.path, many, how, show(found[0]), show(found[1]))
+	return refuse("%s (%s): its %s stands at %s places%s, and must stand at one. Add lines above or below to it. Two of them:\n%s\nand\n%s",
+		b.name, f.path, b.what, many, how, show(found[0]), show(found[1]))
 }
 
 // overlaps says that an earlier block has changed the lines of a block.
 func overlaps(b block, f, parent *file, p place) *experiment.Failure {
-	return refuse("%s (%s) is about lines %d to %d of the file, which an earlier block has changed already. Blocks are applied in order, each to the result of those before it: write one block for these lines:\n%s",
-		b.name, f.path, p.from+1, p.to, parent.quote(p.from, p.to))
+	return refuse("%s (%s) is about lines that an earlier one has changed already. They are applied in order, each to the result of those before it: make one of them for these lines:\n%s",
+		b.name, f.path, parent.quote(p.from, p.to))
 }
 
 // absent says that a search text does not stand in the file, and why.
@@ -55,7 +55,7 @@ func (s *session) absent(b block, f *file) *experiment.Failure {
 		}
 	}
 	if p, ok := f.applied(b); ok {
-		return refuse("%s (%s): its SEARCH text does not stand in the file, but its REPLACE text does, at line %d: this change is made already. Propose another one.", b.name, f.path, p.from+1)
+		return refuse("%s (%s): its %s does not stand in the file, but its new lines do, at line %d: this change is made already. Propose another one.", b.name, f.path, b.what, p.from+1)
 	}
 	return notThere(b, f)
 }
@@ -79,27 +79,27 @@ func notThere(b block, f *file) *experiment.Failure {
 	search, _, _ := trim(b.search)
 	at, ok := f.nearest(search)
 	if !ok {
-		return refuse("%s (%s): its SEARCH text does not stand in the file, and nothing in the file is like it. SEARCH must be copied from the file as it stands now. The file has:\n%s", b.name, f.path, f.outline())
+		return refuse("%s (%s): its %s does not stand in the file, and nothing in the file is like it. It must be copied from the file as it stands now. The file has:\n%s", b.name, f.path, b.what, f.outline())
 	}
-	detail := ""
+	detail := " It differs in its indentation, or in blank lines and comments."
 	for i, line := range search {
 		if real := at + i; real >= 0 && real < len(f.lines) && ascii.form(f.lines[real]) != ascii.form(line) {
 			detail = fmt.Sprintf(" Line %d of it is %q; line %d of the file is %q.", i+1, clip(strings.Trim(line, blank), maxWidth), real+1, clip(strings.Trim(f.lines[real], blank), maxWidth))
 			break
 		}
 	}
-	return refuse("%s (%s): its SEARCH text does not stand in the file.%s Copy the lines as they stand, without the numbers. The nearest lines:\n%s",
-		b.name, f.path, detail, f.quote(at-2, at+len(search)+3))
+	return refuse("%s (%s): its %s does not stand in the file.%s Copy the lines as they stand, without the numbers. The nearest lines:\n%s",
+		b.name, f.path, b.what, detail, f.quote(at-2, at+len(search)+3))
 }
 
 // word is where a word stands in the file.
 type word struct{ line int }
 
 const (
-	maxWanted  = 40  // lines of a search text that are compared
-	maxWords   = 30  // words of a line
-	maxStands  = 300 // lines that a word may stand in and still tell something
-	minNearest = 0.3 // share of the search text's weight
+	maxWanted  = 40   // lines of a search text that are compared
+	maxWords   = 30   // words of a line
+	maxStands  = 300  // lines that a word may stand in and still tell something
+	minNearest = 0.15 // share of the search text's weight
 )
 
 // nearest returns the line at which the search text would begin if it stood
@@ -145,7 +145,7 @@ func (f *file) nearest(search []string) (int, bool) {
 // wordsOf returns the words of a line, and the line itself as one.
 func wordsOf(line string) []string {
 	line = clip(ascii.form(clip(line, 1000)), 500)
-	words := strings.FieldsFunc(line, func(r rune) bool { return !wordRune(r) && r != '.' })
+	words := strings.FieldsFunc(line, func(r rune) bool { return !wordRune(r) })
 	words = words[:min(len(words), maxWords)]
 	if len(line) >= minPart {
 		words = append(words, "\x00"+line)

@@ -84,7 +84,7 @@ func (o *object) edits(files map[string][]byte) ([]experiment.Edit, *experiment.
 			return nil, refuse("edit %d of the JSON has no \"replace\".", i+1)
 		}
 		path := firstOf(e.Path, e.File, e.FilePath, o.Path, o.File)
-		blocks = append(blocks, block{name: "edit " + itoa(i+1), path: path, search: linesOf(firstOf(e.Search, e.Old, e.OldText)), replace: linesOf(*replace)})
+		blocks = append(blocks, block{name: "edit " + itoa(i+1), what: "search text", path: path, search: linesOf(firstOf(e.Search, e.Old, e.OldText)), replace: linesOf(*replace)})
 	}
 	return apply(blocks, files)
 }

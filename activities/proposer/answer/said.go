@@ -69,22 +69,24 @@ func lastChannel(text string) string {
 // ends a reasoning whose start was in the prompt.
 func withoutReasoning(text string) (rest string, open bool) {
 	var out strings.Builder
-	for {
-		from, to := openTag.FindStringIndex(text), closeTag.FindStringIndex(text)
-		switch {
-		case from == nil && to == nil:
-			out.WriteString(text)
-			return out.String(), false
-		case to == nil:
-			return "", true
-		case from == nil || to[0] < from[0]:
-			out.Reset()
-		default:
-			out.WriteString(text[:from[0]])
-			out.WriteString("\n")
+	at := 0 // text before it is dealt with
+	opens := openTag.FindAllStringIndex(text, -1)
+	for _, end := range closeTag.FindAllStringIndex(text, -1) {
+		for len(opens) > 0 && opens[0][0] < at {
+			opens = opens[1:]
 		}
-		text = text[to[1]:]
+		if len(opens) == 0 || end[0] < opens[0][0] {
+			out.Reset()
+		} else {
+			out.WriteString(text[at:opens[0][0]] + "\n")
+		}
+		at = end[1]
 	}
+	if n := len(opens); n > 0 && opens[n-1][0] >= at {
+		return "", true
+	}
+	out.WriteString(text[at:])
+	return out.String(), false
 }
 
 var entities = strings.NewReplacer(

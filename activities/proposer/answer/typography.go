@@ -6,8 +6,7 @@ import "strings"
 type kinds int
 
 const (
-	doubleQuotes kinds = 1 << iota
-	singleQuotes
+	quotes kinds = 1 << iota
 	dashes
 	gaps      // spaces that are no space
 	invisible // zero width
@@ -23,9 +22,9 @@ func kindOf(r rune) (kinds, string) {
 	case r < 0x80:
 		return 0, ""
 	case strings.ContainsRune("“”„‟″", r):
-		return doubleQuotes, `"`
+		return quotes, `"`
 	case strings.ContainsRune("‘’‚‛′", r):
-		return singleQuotes, "'"
+		return quotes, "'"
 	case strings.ContainsRune("‐‑‒–—―−", r):
 		return dashes, "-"
 	case r == 0xA0 || r >= 0x2000 && r <= 0x200A || r == 0x202F || r == 0x205F || r == 0x3000:

@@ -23,7 +23,7 @@ var packageLine = regexp.MustCompile(`^package\s+(\w+)`)
 
 // notWhole says why lines cannot be the whole of a file, or "".
 func notWhole(lines []string, f *file) string {
-	for _, i := range novel(lines, f) {
+	if i := novel(lines, f.lines); i >= 0 {
 		return "line " + itoa(i+1) + " leaves code out (" + strings.TrimSpace(clip(lines[i], 80)) + "), and code that is left out would be lost"
 	}
 	if path.Ext(f.path) == ".go" {
@@ -198,21 +198,17 @@ func (p *page) covered(whole []fence) bool {
 // programming says whether the info of a fence leaves open that it is code.
 func programming(info string) bool {
 	word, _, _ := strings.Cut(strings.ToLower(info), " ")
-	return !slices.Contains([]string{"text", "txt", "bash", "sh", "console", "shell", "json", "markdown", "md", "math", "latex", "tsv", "csv"}, word)
+	return !slices.Contains([]string{"text", "txt", "bash", "sh", "console", "shell", "json", "yaml", "yml", "markdown", "md", "math", "latex", "tsv", "csv"}, word)
 }
 
 // bareFile reads an answer without fences that is a Go file but for a header:
 // from the comment above the package clause to the end, which must parse.
 func (p *page) bareFile(files map[string][]byte) ([]experiment.Edit, *experiment.Failure, bool) {
-	at := slices.IndexFunc(p.lines, packageLine.MatchString)
-	if at < 0 || len(p.fences) > 0 || len(files) != 1 {
+	if p.code < 0 || len(files) != 1 {
 		return nil, nil, false
 	}
-	for at > 0 && strings.HasPrefix(p.lines[at-1], "//") {
-		at--
-	}
 	f := newFile(editable(files)[0], string(files[editable(files)[0]]))
-	lines := p.lines[at:]
+	lines := p.lines[p.code:]
 	if why := notWhole(lines, f); why != "" {
 		return nil, refuse("%s: the code is not the whole file: %s. %s", f.path, why, askBlocks), true
 	}
