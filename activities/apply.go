@@ -93,6 +93,11 @@ func (a *application) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	release, err := a.buildSlot(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	program, err := a.build(ctx, source)
 	if err != nil {
 		return err

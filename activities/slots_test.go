@@ -316,6 +316,29 @@ func TestClearSlot(t *testing.T) {
 	}
 }
 
+// Candidates that are prepared at once are built and tried one after the other.
+func TestBuildsTakeTurns(t *testing.T) {
+	r := newResearch(t, newCheckout(t), setLR("0.02"))
+	c := prepared(t, r)
+	r.Builds = make(chan struct{}, 1)
+	r.Builds <- struct{}{} // somebody builds
+	began, ended := make(chan struct{}), make(chan ApplyResult)
+	go func() {
+		close(began)
+		ended <- must(t, r, r.Apply, ApplyInput{Campaign: c, Parent: c.Base, Baseline: true})
+	}()
+	<-began
+	select {
+	case <-ended:
+		t.Fatal("it did not wait")
+	case <-time.After(200 * time.Millisecond): // time enough for a candidate of noop
+	}
+	<-r.Builds
+	if applied := <-ended; applied.Failure != nil || len(r.Builds) != 0 {
+		t.Errorf("got %+v, and %d still build", applied, len(r.Builds))
+	}
+}
+
 func TestBuildSlot(t *testing.T) {
 	r := &Research{}
 	if release, err := r.buildSlot(t.Context()); err != nil {

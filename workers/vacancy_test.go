@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -23,7 +24,15 @@ func TestVacancy(t *testing.T) {
 
 	reserved := make(chan error)
 	reserve := func(ctx context.Context) { _, err := s.ReserveSlot(ctx, nil); reserved <- err }
+	waits := func(why string) {
+		select {
+		case <-reserved:
+			t.Fatal(why)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 	go reserve(t.Context())
+	waits("the slot is taken")
 	close(taken)
 	require.NoError(t, <-reserved, "it became vacant")
 
@@ -31,6 +40,7 @@ func TestVacancy(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled, "one is in hand")
 	require.Nil(t, s.TryReserveSlot(nil))
 	go reserve(t.Context())
+	waits("one is in hand")
 	s.ReleaseSlot(nil)
 	require.NoError(t, <-reserved, "nothing is in hand")
 }
