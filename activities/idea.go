@@ -62,11 +62,14 @@ func (r *Research) patched(ctx context.Context, in TakeIdeaInput) (p experiment.
 	}
 	subject, after, err := proposer.ApplyPatch(in.Patch, files)
 	if err != nil {
-		return p, refuse(ErrInvalidInput, "%w; the patch must apply to the best candidate, commit %s of branch %s", err, experiment.ShortCommit(in.Parent), experiment.Branch(in.Campaign.Tag()))
+		return p, refuse(ErrInvalidInput, "the patch does not fit commit %s, the head of branch %s: %w", experiment.ShortCommit(in.Parent), experiment.Branch(in.Campaign.Tag()), err)
 	}
 	p = experiment.Proposal{
 		Title: ideaTitle(in.Title, subject), Hypothesis: strings.TrimSpace(in.Hypothesis),
 		Proposer: experiment.Person, Parent: in.Parent, Edits: proposer.EditsBetween(files, after),
+	}
+	if len(p.Edits) == 0 {
+		return p, refuse(ErrInvalidInput, "the patch changes nothing: its lines with - and + are the same")
 	}
 	if p.Title == "" {
 		p.Title = personTitle(p.Edits)

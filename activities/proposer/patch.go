@@ -14,8 +14,9 @@ import (
 // files: what git diff, git format-patch or diff -u write. A hunk stands where
 // its lines stand in the file; its line number only chooses between several
 // such places. Nothing else is guessed, but the line ends, which follow the
-// file's. The subject is that of git format-patch. Errors are for the person
-// who sent the patch.
+// file's: tools write exact diffs, unlike the language models whose answers
+// package answer reads. The subject is that of git format-patch. Errors are for
+// the person who sent the patch.
 func ApplyPatch(text string, files map[string][]byte) (subject string, out map[string][]byte, err error) {
 	p := patch{files: files, lines: strings.Split(strings.TrimSuffix(strings.ReplaceAll(text, "\r\n", "\n"), "\n"), "\n")}
 	if err := p.read(); err != nil {
