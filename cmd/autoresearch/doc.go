@@ -8,9 +8,11 @@
 //	failure.go    errors with a hint and an exit code
 //	home.go       the home: where it is, whether it can be used
 //	preflight.go  what is checked before any work starts
+//	llm.go        the language model, asked before any work starts
 //	campaigns.go  which campaigns there are, and which one is meant
 //	source.go     answers of the workflow, or else of the ledger
 //	message.go    Updates and signals to a running campaign
+//	ongoing.go    what is being done, as Temporal tells it
 //	view.go       the live view: a pure function from facts to lines
 //	region.go     the lines at the bottom of a terminal that are drawn again
 //

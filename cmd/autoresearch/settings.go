@@ -38,7 +38,7 @@ func settingsFlags(f *pflag.FlagSet, s *experiment.Settings) {
 
 // approvalFlags adds the flags of experiment.Approval.
 func approvalFlags(f *pflag.FlagSet, a *experiment.Approval) {
-	f.StringVar(&a.Approve, "approve", "", "ask before each training; without an answer in time the candidate is accepted\n(--approve=reject: rejected; --approve=off: nobody is asked)")
+	f.StringVar(&a.Approve, "approve", "", "ask before each training; `DEFAULT` holds without an answer in time: accept,\nor --approve=reject; --approve=off asks nobody")
 	f.Lookup("approve").NoOptDefVal = experiment.ApproveAccept
 	f.Var((*durationFlag)(&a.ApproveWithin), "approve-within", "how long a candidate waits for an answer, a `TIME` (default 30m)")
 }

@@ -18,6 +18,11 @@ const upHelp = `Up starts Temporal if none is there, starts the workers, starts 
 campaign, and shows what happens. Without --tag it resumes the only unfinished
 campaign of the home, or starts one that is named after today.
 
+With OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own, a language model
+proposes what to try (OPENAI_MODEL names it where there are several), following
+program.md; without them proposals come from a search over tunable constants. With
+--parallel N there are N training runs at a time on this machine.
+
 Ctrl-C stops everything in order; a training run keeps its checkpoint. After
 that, and after a crash or a power cut, the same command goes on. A campaign
 that is complete goes on with a larger limit, such as a larger --experiments.`
