@@ -159,6 +159,17 @@ func TestIdeaOnAnotherParent(t *testing.T) {
 			}
 		}
 	}
+	// A campaign that no longer names the idea goes on with what is stored of it.
+	for n, reason := range []experiment.Reason{"", experiment.InvalidEdit} {
+		in := m.onto(2)
+		in.Number = 11 + n
+		got := must(t, m.Research, m.Propose, in)
+		applied, text := m.applied(t, in)
+		failed := applied.Failure != nil && applied.Failure.Reason == reason
+		if got.Proposer != experiment.Person || !got.Rebased || failed != (reason != "") || !failed && !strings.Contains(text, `"SSSL"`) {
+			t.Errorf("experiment %d without its idea: %+v, %+v\n%s", in.Number, got, applied.Failure, text)
+		}
+	}
 	if full := artifactText(t, m.Research, m.c, 12, "failure-1-0.json"); !strings.Contains(full, `LR      = 0.02`) || !strings.Contains(full, `LR      = 0.01`) {
 		t.Errorf("the failure does not show both sides: %s", full)
 	}
