@@ -23,7 +23,7 @@ func (r *Research) Decide(ctx context.Context, in DecideInput) (DecideResult, er
 	if err != nil {
 		return DecideResult{}, edge(err)
 	}
-	return DecideResult{Brief: result.Brief(), Sequence: result.Sequence, Incumbent: result.Incumbent, Noise: result.NoiseAfter}, nil
+	return DecideResult{Brief: result.Brief(), Sequence: result.Sequence, Incumbent: result.Incumbent, Noise: result.NoiseAfter, Spent: result.Spent}, nil
 }
 
 func (r *Research) decide(ctx context.Context, in DecideInput) (experiment.Result, error) {
@@ -72,11 +72,14 @@ func (r *Research) verdict(ctx context.Context, in DecideInput) (experiment.Resu
 	result := experiment.Result{
 		Campaign: c.Tag(), Experiment: in.Number, Sequence: state.Decided, Commit: in.Commit, Parent: in.Parent,
 		Verdict: d.Verdict, Reason: d.Reason, Message: d.Message, ValBpb: d.ValBpb,
-		Title: in.Title, Proposer: in.Proposer, Spent: in.Spent, Measurements: in.Measurements, SyntaxTokens: in.SyntaxTokens,
+		Title: in.Title, Proposer: in.Proposer, Measurements: in.Measurements, SyntaxTokens: in.SyntaxTokens,
 		Against: state.Incumbent, Noise: state.Noise, Threshold: d.Threshold, Policy: judge.Name(), Data: c.Data, Program: in.Program,
 		Incumbent: d.Incumbent, NoiseAfter: d.Noise, DecidedAt: r.now(),
 	}
 	result.Sum()
+	if result.Spent, err = r.spent(ctx, in); err != nil {
+		return result, err
+	}
 	if d.Verdict == experiment.Crash {
 		result.LogTail, err = r.logTail(ctx, in)
 	}
@@ -97,17 +100,44 @@ func checkTurn(in DecideInput, state ledger.State) error {
 	return nil
 }
 
+// spent adds up what all proposals of an experiment cost, those that were
+// repaired or made again included. The workflow could not know: one that was
+// started anew has not seen them all.
+func (r *Research) spent(ctx context.Context, in DecideInput) (sum experiment.Spent, err error) {
+	names, err := r.artifacts(ctx, in)
+	if err != nil {
+		return sum, err
+	}
+	for _, name := range names {
+		var p storedProposal
+		if _, _, ok := parseRound(proposalKind, name); !ok {
+			continue
+		}
+		if _, err := readJSON(ctx, r.Store, experiment.Key(in.Campaign.Tag(), in.Number, name), &p); err != nil {
+			return sum, err
+		}
+		sum.Add(p.Spent)
+	}
+	return sum, nil
+}
+
+// artifacts lists what is stored of an experiment.
+func (r *Research) artifacts(ctx context.Context, in DecideInput) (names []string, err error) {
+	dir := experiment.Key(in.Campaign.Tag(), in.Number, "")
+	keys, err := r.Store.List(ctx, dir)
+	for _, key := range keys {
+		names = append(names, strings.TrimPrefix(key, dir))
+	}
+	return names, err
+}
+
 // logTail finds the last lines of what crashed: the log of the first run that
 // failed, or the complaint about the last proposal.
 func (r *Research) logTail(ctx context.Context, in DecideInput) ([]string, error) {
 	dir := experiment.Key(in.Campaign.Tag(), in.Number, "")
-	keys, err := r.Store.List(ctx, dir)
+	names, err := r.artifacts(ctx, in)
 	if err != nil {
 		return nil, err
-	}
-	var names []string
-	for _, key := range keys {
-		names = append(names, strings.TrimPrefix(key, dir))
 	}
 	if in.Failure != nil {
 		var f experiment.Failure

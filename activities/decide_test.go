@@ -49,7 +49,7 @@ func (s *faultyStore) PutOnce(ctx context.Context, key string, data []byte) (sto
 func keepInput(c experiment.Campaign, commit string, score float64) DecideInput {
 	return DecideInput{
 		Campaign: c, Number: 1, Parent: c.Base, Commit: commit, Title: "set LR to 0.02", Proposer: "script", Program: c.Program, SyntaxTokens: 20,
-		Measurements: measured(score), Spent: experiment.Spent{PromptTokens: 1700, CompletionTokens: 200, CostUSD: 0.01},
+		Measurements: measured(score),
 	}
 }
 
@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 	}
 	wantDecided(t, r, dir, in)
 	record, err := r.Ledger.Decided(t.Context(), "mar5", 1)
-	if err != nil || record.Data != in.Campaign.Data || record.Program != in.Campaign.Program || record.ChargedSeconds != 2 || record.Against.ValBpb != 2.505 || record.Policy != "threshold/1" || record.Spent != in.Spent || record.Sequence != 1 {
+	if err != nil || record.Data != in.Campaign.Data || record.Program != in.Campaign.Program || record.ChargedSeconds != 2 || record.Against.ValBpb != 2.505 || record.Policy != "threshold/1" || record.Sequence != 1 {
 		t.Errorf("the record is %s, %v", asJSON(t, record), err)
 	}
 }
@@ -325,5 +325,31 @@ func again[I, O any](method func(context.Context, I) (O, error), in I) O {
 		if try == 30 {
 			panic(err)
 		}
+	}
+}
+
+// What all revisions and repairs of a proposal cost is added up from what is
+// stored of them.
+func TestDecideAddsUpWhatWasSpent(t *testing.T) {
+	r := newResearch(t, newCheckout(t), nil)
+	c := prepared(t, r)
+	baseline(t, r, c)
+	for key, cost := range map[string]experiment.Spent{
+		proposalKey("mar5", 1, 0, 0): {PromptTokens: 1000, CompletionTokens: 200, CostUSD: 0.25},
+		proposalKey("mar5", 1, 0, 1): {PromptTokens: 500, CostUSD: 0.125},
+		proposalKey("mar5", 1, 1, 0): {},
+		proposalKey("mar5", 2, 0, 0): {PromptTokens: 7},
+	} {
+		if err := putOnceJSON(t.Context(), r.Store, key, &storedProposal{Spent: cost}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := experiment.Spent{PromptTokens: 1500, CompletionTokens: 200, CostUSD: 0.375}
+	if got := must(t, r, r.Decide, keepInput(c, c.Base, 2.2)); got.Spent != want {
+		t.Errorf("spent %+v, want %+v", got.Spent, want)
+	}
+	results, err := r.Ledger.Results(t.Context(), "mar5")
+	if err != nil || results[1].Spent != want {
+		t.Errorf("recorded %+v, %v", results[1].Spent, err)
 	}
 }

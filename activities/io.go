@@ -139,7 +139,6 @@ type DecideInput struct {
 	SyntaxTokens int                      `json:"syntax_tokens"`
 	Failure      *experiment.Failure      `json:"failure,omitempty"` // from Apply
 	Measurements []experiment.Measurement `json:"measurements,omitempty"`
-	Spent        experiment.Spent         `json:"spent,omitzero"`
 }
 
 // DecideResult is the decision, as the ledger has it, and what holds after it.
@@ -149,6 +148,7 @@ type DecideResult struct {
 	Sequence  int                  `json:"sequence"`
 	Incumbent experiment.Incumbent `json:"incumbent"`
 	Noise     experiment.Noise     `json:"noise"`
+	Spent     experiment.Spent     `json:"spent,omitzero"` // on all proposals of the experiment
 }
 
 // SetProgramInput gives a campaign a program of its own, which is read from the

@@ -32,10 +32,9 @@ type ExperimentInput struct {
 // ExperimentResult is the decision, for a crash its cause, and what it took.
 type ExperimentResult struct {
 	activities.DecideResult
-	Message     string           `json:"message,omitempty"`
-	Spent       experiment.Spent `json:"spent,omitzero"`
-	BusySeconds float64          `json:"busy_seconds,omitempty"` // of slots
-	IdleSeconds float64          `json:"idle_seconds,omitempty"` // of slots, before
+	Message     string  `json:"message,omitempty"`
+	BusySeconds float64 `json:"busy_seconds,omitempty"` // of slots
+	IdleSeconds float64 `json:"idle_seconds,omitempty"` // of slots, before
 }
 
 // Experiment runs one experiment of a campaign and reports to its parent.
@@ -56,7 +55,6 @@ type trial struct {
 	proposer     string
 	program      string // digest of the program.md that its proposal saw
 	rebased      bool
-	spent        experiment.Spent
 	candidate    activities.ApplyResult
 	waiting      bool // for an order
 	training     bool // it has had its order, and is trained, evaluated and decided
@@ -143,7 +141,6 @@ func (t *trial) propose(ctx workflow.Context, round int) error {
 	}
 	t.title, t.proposer, t.program = out.Title, out.Proposer, out.Program
 	t.rebased = out.Rebased || t.rebased && round > 0 // its repair is the same change
-	t.spent.Add(out.Spent)
 	return nil
 }
 
@@ -273,9 +270,8 @@ func (t *trial) decide(ctx workflow.Context) (ExperimentResult, error) {
 		Campaign: forDecision(t.in.Campaign), Number: t.in.Number, Parent: t.in.Parent.Commit,
 		Commit: t.candidate.Commit, Title: t.title, Proposer: t.proposer, Program: t.program,
 		SyntaxTokens: t.candidate.SyntaxTokens, Failure: t.candidate.Failure, Measurements: t.measurements,
-		Spent: t.spent,
 	}
-	result := ExperimentResult{Message: t.failure(), Spent: t.spent}
+	result := ExperimentResult{Message: t.failure()}
 	for _, m := range t.measurements {
 		result.BusySeconds += m.SlotSeconds
 		result.IdleSeconds += m.IdleSeconds

@@ -53,6 +53,7 @@ type Double struct {
 	recorded *experiment.Settings
 	results  []activities.DecideResult
 	begun    map[int]activities.OpenExperiment // proposed, by number
+	spent    map[int]experiment.Spent
 }
 
 // Register makes d's activities known to a worker or a test environment.
@@ -179,7 +180,7 @@ func (d *Double) Propose(_ context.Context, in activities.ProposeInput) (activit
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.begun == nil {
-		d.begun = map[int]activities.OpenExperiment{}
+		d.begun, d.spent = map[int]activities.OpenExperiment{}, map[int]experiment.Spent{}
 	}
 	d.begun[in.Number] = activities.OpenExperiment{Number: in.Number, Revision: in.Revision, Parent: in.Parent}
 	out := activities.ProposeResult{Title: fmt.Sprintf("raise MatrixLR from 0.02 to %.4f", 0.02+float64(in.Number)/1000), Proposer: "double", Program: Digest("program")}
@@ -193,6 +194,9 @@ func (d *Double) Propose(_ context.Context, in activities.ProposeInput) (activit
 		if out.Rebased {
 			out.Spent = experiment.Spent{}
 		}
+		sum := d.spent[in.Number]
+		sum.Add(out.Spent)
+		d.spent[in.Number] = sum
 	}
 	return out, nil
 }
@@ -281,17 +285,17 @@ func (d *Double) Decide(_ context.Context, in activities.DecideInput) (activitie
 	if last := len(d.results); last > 0 && d.results[last-1].Incumbent.Commit != "" {
 		incumbent = &d.results[last-1].Incumbent
 	}
-	r := decide(in, incumbent)
+	r := decide(in, incumbent, d.spent[in.Number])
 	r.Sequence = len(d.results)
 	r.Brief.Sequence = r.Sequence
 	d.results = append(d.results, r)
 	return r, nil
 }
 
-func decide(in activities.DecideInput, incumbent *experiment.Incumbent) activities.DecideResult {
+func decide(in activities.DecideInput, incumbent *experiment.Incumbent, spent experiment.Spent) activities.DecideResult {
 	r := activities.DecideResult{
 		Brief: experiment.Brief{Experiment: in.Number, Title: in.Title, Commit: in.Commit},
-		Noise: experiment.Noise{StdDev: 0.012345678, DoF: 6},
+		Noise: experiment.Noise{StdDev: 0.012345678, DoF: 6}, Spent: spent,
 	}
 	if incumbent != nil {
 		r.Incumbent = *incumbent
