@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"github.com/autoresearch-go/autoresearch/activities"
+	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
 	"github.com/autoresearch-go/autoresearch/workflows/double"
@@ -118,6 +120,22 @@ func workOn(t *testing.T, c *cluster.Cluster, home experiment.Home, d *double.Do
 	require.NoError(t, err)
 	t.Cleanup(w.Stop)
 	return w
+}
+
+// noopCheckout is a repository with the target noop, whose runs take no time.
+func noopCheckout(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "noop"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "noop", "train.go"), []byte(target.NoopSource), 0o644))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "program.md"), []byte("Lower val_bpb.\n"), 0o644))
+	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=u", "-c", "user.email=u@x", "commit", "-qm", "base"}} {
+		git := exec.Command("git", args...)
+		git.Dir, git.Env = dir, append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_NOSYSTEM=1")
+		out, err := git.CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+	return dir
 }
 
 // eventually polls; nothing here sleeps for a fixed time.

@@ -204,13 +204,13 @@ func (w *Workers) startResearch(ctx context.Context, c client.Client, cfg Config
 // has trained comes. Each asks with a single poller: there is one task to take.
 func (w *Workers) startSlot(c client.Client, cfg Config, where place, slot int) error {
 	own := where.slotQueue(slot)
-	var served any
-	free := &vacancy{}
+	var served any = train(cfg, own)
 	if cfg.train != nil {
 		served = cfg.train(own)
-	} else {
-		a := train(cfg, own)
-		served, free.vacant = a, a.Tenancy.Vacant
+	}
+	free := &vacancy{}
+	if a, ok := served.(*activities.Train); ok {
+		free.vacant = a.Tenancy.Vacant
 	}
 	shared := w.options(where, Train, slot)
 	shared.DisableWorkflowWorker = true

@@ -22,6 +22,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/autoresearch-go/autoresearch/activities"
+	"github.com/autoresearch-go/autoresearch/activities/artifact"
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workflows"
 	"github.com/autoresearch-go/autoresearch/workflows/double"
@@ -117,6 +119,42 @@ func TestTwoSlots(t *testing.T) {
 	var best experiment.Best
 	require.NoError(t, run.Get(ctx, &best))
 	require.Equal(t, 2, best.Experiments)
+}
+
+// A campaign of the real activities on two slots: each slot does one thing at a
+// time, and its time sheet says no more than the clock.
+func TestSlotsKeepTime(t *testing.T) {
+	c, home := engine(t)
+	ctx := testContext(t)
+	begin := time.Now()
+	w, err := Start(c.Client, Config{Home: home, Checkout: noopCheckout(t), Namespace: c.Namespace, Slots: 2}, Research, Train)
+	require.NoError(t, err)
+	t.Cleanup(w.Stop)
+	settings := small(6)
+	settings.Target, settings.Proposer, settings.Parallel = "noop", "hpo", 2
+	run, err := StartCampaign(ctx, c.Client, settings)
+	require.NoError(t, err)
+	require.NoError(t, run.Get(ctx, nil))
+	most := 2 * time.Since(begin).Seconds()
+
+	store := artifact.NewFile(home.Artifacts())
+	results, err := (&ledger.Ledger{Home: home, Store: store}).Results(ctx, settings.Tag)
+	require.NoError(t, err)
+	require.Len(t, results, 7)
+	var sum experiment.SlotTime
+	runs, idle := 0, 0
+	for _, r := range results {
+		for _, m := range r.Measurements {
+			runs++
+			require.Positive(t, m.SlotSeconds, "experiment %d", r.Experiment)
+			require.GreaterOrEqual(t, m.SlotSeconds, m.EvalSeconds, "experiment %d", r.Experiment)
+			if sum.Add(m.SlotSeconds, m.IdleSeconds); m.IdleSeconds > 0 {
+				idle++
+			}
+		}
+	}
+	require.Less(t, sum.BusySeconds+sum.IdleSeconds, most)
+	require.GreaterOrEqual(t, idle, runs-2, "only the first run of a slot knows nothing of the one before")
 }
 
 // A cancelled campaign ends when its trainer has ended; the same tag goes on.
