@@ -12,6 +12,7 @@ const (
 // file, with about as many lines between them, most of them the same. A line of
 // context may be misremembered: see carried for why that is safe.
 func (f *file) align(search []string) (place, bool) {
+	search, _, _ = trim(search)
 	if len(search) < minAligned {
 		return place{}, false
 	}

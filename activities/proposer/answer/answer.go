@@ -199,7 +199,7 @@ func agree(forms []form, files map[string][]byte) ([]experiment.Edit, *experimen
 func editable(files map[string][]byte) []string { return slices.Sorted(maps.Keys(files)) }
 
 func refuse(format string, args ...any) *experiment.Failure {
-	return &experiment.Failure{Reason: experiment.InvalidEdit, Message: clip(fmt.Sprintf(format, args...), maxMessage)}
+	return &experiment.Failure{Reason: experiment.InvalidEdit, Message: clip(strings.ToValidUTF8(fmt.Sprintf(format, args...), "?"), maxMessage)}
 }
 
 // clip cuts a text to at most n bytes, between characters.

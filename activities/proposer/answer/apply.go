@@ -137,30 +137,42 @@ func (s *session) unanchored(b block, f *file) *experiment.Failure {
 
 // locate finds the place of a block, or of its parts if it leaves code out.
 func (s *session) locate(b block, f *file) ([]change, *experiment.Failure) {
-	var best []place
-	for _, c := range readings(b) {
-		if best = s.places(b, c.search, f); len(best) > 0 {
-			if len(best) > 1 {
-				return nil, twice(b, f, best)
-			}
-			if failure := s.sound(b, c.search, f, best[0]); failure != nil {
-				return nil, failure
-			}
-			c.place = best[0]
-			return elidedReplace(b, c, f)
+	ways := readings(b)
+	last := ways[len(ways)-1]
+	for _, c := range ways {
+		if found := s.places(b, c.search, f); len(found) > 0 {
+			return s.located(b, c, found, f)
 		}
 	}
 	if parts := settings(b, f); len(parts) > 0 {
 		return parts, nil
 	}
-	if !slices.ContainsFunc(b.search, elision) {
-		return nil, s.absent(b, f)
+	if slices.ContainsFunc(b.search, elision) {
+		b.search, b.replace = last.search, last.replace
+		parts, failure := elidedBlock(b, f)
+		for i := 0; failure == nil && i < len(parts); i++ {
+			failure = s.sound(b, parts[i].search, f, parts[i].place)
+		}
+		return parts, failure
 	}
-	parts, failure := elidedBlock(b, f)
-	for i := 0; failure == nil && i < len(parts); i++ {
-		failure = s.sound(b, parts[i].search, f, parts[i].place)
+	for _, c := range slices.Backward(ways) { // what has been undone is no error of memory
+		if p, ok := f.align(c.search); ok {
+			return s.located(b, c, []place{p}, f)
+		}
 	}
-	return parts, failure
+	return nil, s.absent(b, f)
+}
+
+// located takes the only place of a reading, if it holds.
+func (s *session) located(b block, c change, found []place, f *file) ([]change, *experiment.Failure) {
+	if len(found) > 1 {
+		return nil, twice(b, f, found)
+	}
+	if failure := s.sound(b, c.search, f, found[0]); failure != nil {
+		return nil, failure
+	}
+	c.place = found[0]
+	return elidedReplace(b, c, f)
 }
 
 // places finds where a search text stands. A diff says the line: if that is one
@@ -192,29 +204,6 @@ func (s *session) sound(b block, search []string, f *file, p place) *experiment.
 		return twice(b, parent, before)
 	}
 	return nil
-}
-
-// readings are the ways to read a block, the plain one first. The others undo
-// what happens to code on its way through a chat; each needs its trace in all of
-// the search text.
-func readings(b block) []change {
-	out := []change{{search: b.search, replace: b.replace}}
-	if joined := strings.Join(b.search, "\n"); unescapeHTML(joined) != joined {
-		out = append(out, change{search: each(b.search, unescapeHTML), replace: each(b.replace, unescapeHTML)})
-	}
-	if search, ok := unnumbered(b.search); ok {
-		if replace, ok := unnumbered(b.replace); ok {
-			out = append(out, change{search: search, replace: replace})
-		} else if !anyNumbered(b.replace) {
-			out = append(out, change{search: search, replace: b.replace})
-		}
-	}
-	if search, ok := unprefixed(b.search, "-"); ok {
-		if replace, ok := unprefixed(b.replace, "+"); ok {
-			out = append(out, change{search: search, replace: replace})
-		}
-	}
-	return out
 }
 
 // change makes one change and writes it down as an exact edit.

@@ -14,24 +14,25 @@ type change struct {
 // SEARCH leaves out stay. Not ok: it cannot be done without a guess.
 func (f *file) carried(c change) (lines []string, ok bool) {
 	real := f.lines[c.place.from:c.place.to]
-	switch c.place.level {
-	case exact:
-		return c.replace, true
-	case inLine:
+	if c.place.level == inLine {
 		return f.carriedInLine(c, real[0])
 	}
-	search, front, back := trim(c.search)
-	replace := trimLike(c.replace, front, back)
+	search, replace := c.search, c.replace
+	if c.place.level > exact {
+		var front, back int
+		search, front, back = trim(c.search)
+		replace = trimLike(c.replace, front, back)
+	}
 	pairs := c.place.pairs
 	if pairs == nil {
 		pairs = oneToOne(len(search))
 	}
 	indent, these := shiftOf(paired(search, real, pairs)), substituted(search, real)
-	shown := 0 // real lines up to here are dealt with
+	shown := 0                       // real lines up to here are dealt with
+	inserted, hidden := false, false // since the last line that stays: new lines; real ones that the answer does not show
 	upTo := func(n int) {
 		if shown < n {
-			lines = append(lines, real[shown:n]...)
-			shown = n
+			lines, hidden, shown = append(lines, real[shown:n]...), true, n
 		}
 	}
 	for _, op := range script(search, replace) {
@@ -43,16 +44,21 @@ func (f *file) carried(c change) (lines []string, ok bool) {
 			}
 		}
 		switch {
-		case op.search >= 0 && op.replace >= 0 && at >= 0:
-			lines = append(lines, real[at])
 		case op.search < 0:
+			inserted = true
 			lines = append(lines, indent.line(toASCII(replace[op.replace], these), op.replace == 0))
-		case op.replace < 0 && at >= 0 && ascii.form(real[at]) != ascii.form(search[op.search]):
+		case at < 0: // a comment or blank line that the file does not have
+		case op.replace < 0 && ascii.form(real[at]) != ascii.form(search[op.search]):
 			return nil, false // it would remove a line that the answer does not show
+		case op.replace >= 0 && inserted && hidden:
+			return nil, false // the new lines may belong before or behind hidden ones
+		case op.replace >= 0:
+			lines = append(lines, real[at])
+			inserted, hidden = false, false
 		}
 	}
 	upTo(len(real))
-	return lines, true
+	return lines, !inserted || !hidden
 }
 
 // carriedInLine replaces a part of one line by a part of one line.

@@ -56,18 +56,23 @@ func elidedBlock(b block, f *file) ([]change, *experiment.Failure) {
 	if len(olds) != len(news) {
 		return nil, refuse("%s (%s) leaves lines out %s in SEARCH and %s in REPLACE, so it is not clear which lines stay. Copy the lines in full, or write a block for each place.", b.name, f.path, times(len(olds)-1), times(len(news)-1))
 	}
-	var out []change
+	var out, shown []change
 	low := 0
 	for i := range olds {
 		old, front, back := trim(olds[i])
 		c := change{search: old, replace: trimLike(news[i], front, back)}
+		found := f.match(old)
 		if slices.EqualFunc(c.search, c.replace, func(a, b string) bool { return strings.TrimRight(a, blank) == strings.TrimRight(b, blank) }) {
+			if len(found) == 1 {
+				c.place = found[0]
+				shown = append(shown, c)
+			}
 			continue
 		}
-		if len(old) == 0 {
-			return nil, refuse("%s (%s): the new lines beside the line that leaves code out have no place. Copy the lines around them in full.", b.name, f.path)
+		fresh, _, _ := trim(c.replace)
+		if shrinks(old, fresh) || !meets(old, fresh, i > 0) || !meets(reversed(old), reversed(fresh), i+1 < len(olds)) {
+			return nil, refuse("%s (%s): beside the line that leaves code out, SEARCH and REPLACE go on with different lines, so it is not clear what stays. Copy the lines there in full.", b.name, f.path)
 		}
-		found := f.match(old)
 		switch {
 		case len(found) == 0:
 			b.search = old
@@ -80,7 +85,63 @@ func elidedBlock(b block, f *file) ([]change, *experiment.Failure) {
 		c.place, low = found[0], found[0].to
 		out = append(out, c)
 	}
+	spell(out, append(shown, out...), f)
 	return out, nil
+}
+
+// spell writes the parts of a block in ASCII as far as what is shown of the file
+// shows that the answer substitutes characters.
+func spell(parts, shown []change, f *file) {
+	var search, real []string
+	for _, c := range shown {
+		search, real = append(search, c.search...), append(real, f.lines[c.place.from:c.place.to]...)
+	}
+	these := substituted(search, real)
+	for i, c := range parts {
+		ascii := func(l string) string { return toASCII(l, these) }
+		parts[i].search, parts[i].replace = each(c.search, ascii), each(c.replace, ascii)
+	}
+}
+
+// meets says whether old and new lines begin with the same line, or with two
+// versions of it, so that what is left out before them ends at the same place.
+func meets(old, fresh []string, elided bool) bool {
+	if !elided {
+		return len(old) > 0
+	}
+	if len(old) == 0 || len(fresh) == 0 {
+		return false
+	}
+	like := func(l string) bool { return ascii.form(l) == ascii.form(fresh[0]) }
+	if slices.ContainsFunc(old[1:], like) {
+		return false
+	}
+	return like(old[0]) || dice(ascii.form(old[0]), ascii.form(fresh[0])) >= alike
+}
+
+// shrinks says whether lines go and nothing comes in their place. Beside what is
+// left out they may as well be part of it.
+func shrinks(old, fresh []string) bool {
+	gone, came := false, false
+	for _, s := range script(old, fresh) {
+		switch {
+		case s.replace < 0:
+			gone = true
+		case s.search < 0:
+			came = true
+		case gone && !came:
+			return true
+		default:
+			gone, came = false, false
+		}
+	}
+	return gone && !came
+}
+
+func reversed(lines []string) []string {
+	out := slices.Clone(lines)
+	slices.Reverse(out)
+	return out
 }
 
 // elidedReplace resolves elisions in REPLACE by the search text, which is in
@@ -92,9 +153,12 @@ func elidedReplace(b block, c change, f *file) ([]change, *experiment.Failure) {
 	only, low := onlyLines(c.search), 0
 	for rest, i := c.replace, 0; ; i++ {
 		n := novel(rest, real)
-		if n < 0 {
+		if n < 0 && (i == 0 || !shrinks(c.search, append(out, rest...))) {
 			c.replace = append(out, rest...)
 			return []change{c}, nil
+		}
+		if n < 0 {
+			return nil, refuse("%s (%s): its REPLACE part leaves code out, and has fewer lines than SEARCH elsewhere, so it is not clear which lines stay. Write the new lines in full.", b.name, f.path)
 		}
 		from, okFrom := -1, false
 		to, okTo := -1, false
@@ -102,7 +166,7 @@ func elidedReplace(b block, c change, f *file) ([]change, *experiment.Failure) {
 			from, okFrom = only[strings.TrimRight(rest[n-1], blank)]
 			to, okTo = only[strings.TrimRight(rest[n+1], blank)]
 		}
-		if !okFrom || !okTo || from < low || to <= from || i == maxBlocks {
+		if !okFrom || !okTo || from < low || to <= from+1 || i == maxBlocks {
 			return nil, refuse("%s (%s): its REPLACE part leaves code out (%q), and it is not clear which lines stay. Write the new lines in full; nothing is filled in.", b.name, f.path, clip(strings.TrimSpace(rest[n]), maxWidth))
 		}
 		out = append(append(out, rest[:n]...), c.search[from+1:to]...)

@@ -3,6 +3,7 @@ package answer
 import (
 	"regexp"
 	"strings"
+	"unicode"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -135,7 +136,13 @@ var dressing = strings.NewReplacer("**", "", "__", "", "`", "")
 
 // bounded makes one plain line of at most n characters.
 func bounded(text string, n int) string {
-	text = strings.Join(strings.Fields(dressing.Replace(clip(text, 8*n))), " ")
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, clip(text, 8*n))
+	text = strings.Join(strings.Fields(dressing.Replace(text)), " ")
 	text = strings.Trim(text, " *#,_")
 	if n := len(text); n > 1 && text[0] == text[n-1] && strings.IndexByte("\"'", text[0]) >= 0 {
 		text = text[1 : n-1]

@@ -12,6 +12,7 @@ type shift struct {
 	uniform  bool
 	identity bool                               // both sides are indented alike
 	absurd   bool                               // deeper than maxIndent
+	flat     bool                               // the answer has the same indentation everywhere
 	rule     func(indent string) (string, bool) // for indentations that were not seen
 	first    *string                            // of a first line that lost its own
 }
@@ -44,8 +45,9 @@ func shiftOf(search, real []string) shift {
 }
 
 func shiftOfPairs(pairs [][2]string) shift {
-	s := shift{known: map[string]string{}, uniform: true, identity: true}
+	s := shift{known: map[string]string{}, uniform: true, identity: true, flat: true}
 	for _, p := range pairs {
+		s.flat = s.flat && p[0] == pairs[0][0]
 		s.absurd = s.absurd || max(len(p[0]), len(p[1])) > maxIndent
 		s.identity = s.identity && p[0] == p[1]
 		if real, ok := s.known[p[0]]; ok && real != p[1] {
@@ -96,6 +98,7 @@ func ruleOf(pairs [][2]string) func(string) (string, bool) {
 // tabs writes every unit spaces as a tab, and shifts by some.
 func tabs(unit, shift int) func(string) (string, bool) {
 	return func(s string) (string, bool) {
+		s = strings.ReplaceAll(s, "\t", strings.Repeat(" ", unit))
 		n := len(s)/unit + shift
 		if strings.Trim(s, " ") != "" || n < 0 {
 			return "", false
@@ -117,10 +120,10 @@ func notabs(unit, shift int) func(string) (string, bool) {
 
 func indentOf(line string) string { return line[:len(line)-len(strings.TrimLeft(line, " \t"))] }
 
-// fits says whether a shift will do at a level. Where white space has no
-// meaning any will, once white space does not count at all.
+// fits says whether a shift will do at a level. Where indentation has no meaning
+// the answer may also have none at all, once white space does not count.
 func (s shift) fits(l level, name string) bool {
-	return !s.absurd && (s.uniform || l >= spaces && path.Ext(name) == ".go")
+	return !s.absurd && (s.uniform || s.flat && l >= spaces && path.Ext(name) == ".go")
 }
 
 // line shifts a line that is new; front says that it is the first one.

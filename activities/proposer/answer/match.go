@@ -118,15 +118,15 @@ type place struct {
 	end      int
 }
 
-// match returns the places of the first level that has any. The search lines
-// have no blank lines around them from level trailing on; see trim.
+// match returns the places of the first level that has any, all but anchors. The
+// search lines have no blank lines around them from level trailing on; see trim.
 func (f *file) match(search []string) []place {
 	for l := range inLine {
 		wanted := search
 		if l > exact {
 			wanted, _, _ = trim(search)
 		}
-		if len(wanted) == 0 {
+		if len(wanted) == 0 || l > trailing && !telling(wanted) {
 			continue
 		}
 		var out []place
@@ -140,14 +140,14 @@ func (f *file) match(search []string) []place {
 			return out
 		}
 	}
-	wanted, _, _ := trim(search)
-	if out := f.partOfLine(wanted); len(out) > 0 {
-		return out
-	}
-	if p, ok := f.align(wanted); ok {
-		return []place{p}
-	}
-	return nil
+	return f.partOfLine(search)
+}
+
+// telling says whether lines say enough to be looked for loosely: brackets alone
+// stand everywhere.
+func telling(lines []string) bool {
+	text := strings.Join(lines, "")
+	return strings.ContainsFunc(text, wordRune) && len(collapse(text)) >= minPart
 }
 
 // trim drops the blank lines around lines, and says how many there were.
@@ -172,17 +172,18 @@ func trimLike(lines []string, front, back int) []string {
 	return lines
 }
 
-// minPart is the length of the shortest part of a line that can be meant.
+// minPart is the length of the shortest text that can be meant loosely.
 const minPart = 4
 
 // partOfLine finds a single search line within longer lines, between words:
 // "Depth = 2" does not stand in "Depth = 20", nor in "MaxDepth = 2".
 func (f *file) partOfLine(search []string) []place {
+	search, _, _ = trim(search)
 	if len(search) != 1 {
 		return nil
 	}
 	needle := collapse(search[0])
-	if len(needle) < minPart || !strings.ContainsFunc(needle, wordRune) || !strings.Contains(f.view(spaces), needle) {
+	if !telling(search) || !strings.Contains(f.view(spaces), needle) {
 		return nil
 	}
 	var out []place

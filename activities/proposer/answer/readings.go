@@ -2,9 +2,38 @@ package answer
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
+
+// readings are the ways to read a block, the plain one first. The others undo
+// what happens to code on its way through a chat, one upon the other; each needs
+// its traces in the search text.
+func readings(b block) []change {
+	c := change{search: b.search, replace: b.replace}
+	out := []change{c}
+	if joined := strings.Join(c.search, "\n"); unescapeHTML(joined) != joined {
+		c = change{search: each(c.search, unescapeHTML), replace: each(c.replace, unescapeHTML)}
+		out = append(out, c)
+	}
+	if search, ok := unnumbered(c.search); ok {
+		replace, ok := unnumbered(c.replace)
+		if !ok {
+			replace = c.replace
+		}
+		if ok || !slices.ContainsFunc(c.replace, numbered.MatchString) {
+			c = change{search: search, replace: replace}
+			out = append(out, c)
+		}
+	}
+	if search, ok := unprefixed(c.search, "-"); ok {
+		if replace, ok := unprefixed(c.replace, "+"); ok {
+			out = append(out, change{search: search, replace: replace})
+		}
+	}
+	return out
+}
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
@@ -40,15 +69,6 @@ func unnumbered(lines []string) ([]string, bool) {
 		out[i] = m[2]
 	}
 	return out, count > 0
-}
-
-func anyNumbered(lines []string) bool {
-	for _, line := range lines {
-		if numbered.MatchString(line) {
-			return true
-		}
-	}
-	return false
 }
 
 // unprefixed takes the sign of a diff away, if all lines have it.
