@@ -32,27 +32,34 @@
 //  1. A line of the file is removed only if the answer shows it: in SEARCH, and
 //     not in REPLACE. Lines that are in both keep their real text, so a copy
 //     with other white space or quotes changes nothing but what was meant.
-//  2. The search text is looked for in ever looser ways (match.go). The first
+//  2. The search text is looked for in ever looser ways: the same lines; but for
+//     white space at their ends; but for indentation, if all lines are shifted
+//     alike; but for runs of white space; but for typography; a part of one
+//     line; by its first and last line, if most between is the same. The first
 //     way that finds anything decides: one place is the place, two are a
-//     failure, and no reason to look on.
-//  3. Blocks are applied in order. A block must be unique in the parent's file
+//     failure, and no reason to look on. See match.go, align.go.
+//  3. What is changed must be copied right; what stays may be misremembered, or
+//     forgotten, as long as it is clear where new lines go. See carry.go.
+//  4. Blocks are applied in order. A block must be unique in the parent's file
 //     too, unless it needs what an earlier block wrote; so two blocks about
 //     the same lines are a failure, but for a literal repetition.
-//  4. A line that stands for code left out ("// ... existing code ...") is
-//     resolved when SEARCH and REPLACE have it at the same places, else refused.
-//     A whole file must look whole (whole.go).
-//  5. Two ways to say it in one answer (blocks and a whole file, options A and
-//     B) are accepted only if they come to the same file.
-//  6. Characters of typography count as ASCII in the search. In the
+//  5. A line that stands for code left out ("// ... existing code ...") is
+//     resolved when SEARCH and REPLACE have it at the same places and go on
+//     alike on both sides of it, else refused. A whole file must look whole. See
+//     elision.go, whole.go.
+//  6. Two ways to say it in one answer (blocks and a whole file) are accepted
+//     only if they come to the same file; proposals to choose from (options A
+//     and B) are not.
+//  7. Characters of typography count as ASCII in the search. In the
 //     replacement they become ASCII only if the search text shows the same
 //     substitution: typography where the real lines have none of its kind.
 //     Otherwise they stay, and the compiler has its say.
-//  7. Reasoning is dropped before anything is read: blocks in it are drafts.
+//  8. Reasoning is dropped before anything is read: blocks in it are drafts.
 //
 // # Cost
 //
 // All work is linear in the answer and the files, times a bounded number of
-// blocks and ways; see [BenchmarkHostile]. Messages and headers are bounded.
+// blocks and ways; see BenchmarkHostile. Messages and headers are bounded.
 package answer
 
 import (

@@ -1,7 +1,6 @@
 package answer
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -45,20 +44,6 @@ func apply(blocks []block, files map[string][]byte) ([]experiment.Edit, *experim
 	return nil, refuse("the blocks undo each other, so nothing changes.")
 }
 
-// results applies exact edits, for a comparison.
-func results(edits []experiment.Edit, files map[string][]byte) map[string]string {
-	out := map[string]string{}
-	for name, data := range files {
-		out[name] = string(data)
-	}
-	for _, e := range edits {
-		if text, err := replaced(out[e.Path], e); err == nil {
-			out[e.Path] = text
-		}
-	}
-	return out
-}
-
 // file returns the present state of a file.
 func (s *session) file(name string) *file {
 	if s.now[name] == nil {
@@ -76,6 +61,9 @@ func (s *session) block(b block) *experiment.Failure {
 	s.path, b.path = name, name
 	if slices.Equal(b.search, b.replace) || s.repeats(b) {
 		return nil
+	}
+	if s.contradicts(b) {
+		return refuse("%s (%s) searches for the same lines as an earlier one, and replaces them by others. Answer with one of the two.", b.name, name)
 	}
 	s.done = append(s.done, b)
 	f := s.file(name)
@@ -98,12 +86,20 @@ func (s *session) block(b block) *experiment.Failure {
 // itself means it once.
 func (s *session) repeats(b block) bool {
 	return slices.ContainsFunc(s.done, func(o block) bool {
-		return o.path == b.path && slices.Equal(o.search, b.search) && slices.Equal(o.replace, b.replace)
+		return o.path == b.path && o.line == b.line && slices.Equal(o.search, b.search) && slices.Equal(o.replace, b.replace)
 	})
 }
 
-// target finds the file of a block: its path, else the file of the block
-// before, else the one that its sentence mentions, else the only one.
+// contradicts says whether an earlier block has another replacement for the same
+// search text.
+func (s *session) contradicts(b block) bool {
+	return slices.ContainsFunc(s.done, func(o block) bool {
+		return o.path == b.path && o.line == b.line && slices.Equal(o.search, b.search)
+	})
+}
+
+// target finds the file of a block: its path, else the editable one that
+// the sentence above it mentions, else that of the block before, else the only one.
 func (s *session) target(b block) (string, *experiment.Failure) {
 	names := editable(s.files)
 	if b.path != "" {
@@ -243,71 +239,4 @@ func (s *session) write(f *file, e experiment.Edit) *experiment.Failure {
 	s.edits = append(s.edits, e)
 	s.now[f.path] = newFile(f.path, text)
 	return nil
-}
-
-// maxContext is how many lines on each side an edit may take in to be unique.
-const maxContext = 100
-
-// edit writes the replacement of lines as an exact edit, with as many lines
-// around them as make it unique.
-func (f *file) edit(from, to int, lines []string) (experiment.Edit, bool) {
-	text := strings.ReplaceAll(f.raw, "\r\n", "\n")
-	for before, after := 0, 0; ; before, after = before+1, after+1 {
-		a, z := max(from-before, 0), min(to+after, len(f.lines))
-		head, tail := f.lines[a:from], f.lines[to:z]
-		e := experiment.Edit{
-			Path:    f.path,
-			Search:  strings.Join(f.lines[a:z], "\n"),
-			Replace: strings.Join(slices.Concat(head, lines, tail), "\n"),
-		}
-		if len(lines) == 0 && a == from && z == to { // the lines go, and a line end with them
-			e.Search += "\n"
-			if z == len(f.lines) && !strings.HasSuffix(text, "\n") {
-				e.Search = "\n" + strings.TrimSuffix(e.Search, "\n")
-			}
-		}
-		if e.Search != "" && occurs(text, e.Search) == 1 {
-			return e, true
-		}
-		if a == 0 && z == len(f.lines) || before == maxContext {
-			return e, false
-		}
-	}
-}
-
-// occurs counts where a text stands, overlaps included, up to two.
-func occurs(text, search string) int {
-	i := strings.Index(text, search)
-	if i < 0 {
-		return 0
-	}
-	if strings.Contains(text[i+1:], search) {
-		return 2
-	}
-	return 1
-}
-
-// replaced is the file after an exact edit, as package proposer makes it: line
-// ends follow the file's.
-func replaced(old string, e experiment.Edit) (string, error) {
-	crlf := strings.Contains(old, "\r\n")
-	if e.Search == "" {
-		return lineEnds(e.Replace, crlf), nil
-	}
-	search, replace := lineEnds(e.Search, crlf), lineEnds(e.Replace, crlf)
-	if crlf && !strings.Contains(old, search) && strings.Contains(old, e.Search) {
-		search, replace = e.Search, e.Replace
-	}
-	if occurs(old, search) != 1 {
-		return "", fmt.Errorf("the file has lines that end in both ways, LF and CRLF, where the edit is: answer with the whole file")
-	}
-	return strings.Replace(old, search, replace, 1), nil
-}
-
-func lineEnds(text string, crlf bool) string {
-	text = strings.ReplaceAll(text, "\r\n", "\n")
-	if crlf {
-		text = strings.ReplaceAll(text, "\n", "\r\n")
-	}
-	return text
 }

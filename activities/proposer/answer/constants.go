@@ -59,6 +59,9 @@ func (p *page) constants(files map[string][]byte) ([]experiment.Edit, *experimen
 		if !ok {
 			return nil, refuse("the answer sets %s to %s; it is %s now, and must stay a literal of that kind.", w.name, clip(w.value, 80), c.literal)
 		}
+		if value == c.literal { // said for comparison
+			continue
+		}
 		if old, ok := values[w.name]; ok {
 			if old != value {
 				return nil, refuse("the answer sets %s to %s and to %s. Answer with one value.", w.name, old, value)
@@ -68,6 +71,9 @@ func (p *page) constants(files map[string][]byte) ([]experiment.Edit, *experimen
 		values[w.name] = value
 		old := c.file.lines[c.line]
 		blocks = append(blocks, block{name: w.name, what: "line", path: c.file.path, line: c.line + 1, search: []string{old}, replace: []string{old[:c.start] + value + old[c.end:]}})
+	}
+	if len(blocks) == 0 {
+		return nil, refuse("the answer sets the constants to the values that they have, so nothing changes.")
 	}
 	return apply(blocks, files)
 }

@@ -90,8 +90,8 @@ func trainGo(t testing.TB) []byte {
 
 func TestGolden(t *testing.T) {
 	cases := loadGolden(t)
-	if len(cases) < 3 {
-		t.Errorf("%d golden files, there should be 3 or more", len(cases))
+	if len(cases) < 70 {
+		t.Errorf("%d golden files, there should be 70 or more", len(cases))
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

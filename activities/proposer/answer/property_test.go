@@ -14,7 +14,7 @@ import (
 	"github.com/autoresearch-go/autoresearch/activities/proposer/answer"
 )
 
-var rounds = flag.Int("rounds", 3000, "random edits of TestDistortedAnswers")
+var rounds = flag.Int("rounds", 2000, "random edits of TestDistortedAnswers")
 
 // TestDistortedAnswers makes random edits, writes each as an answer, distorts it
 // as models do, and reads it. What comes out must be the intended file, or a
@@ -218,7 +218,7 @@ func (w *writer) both(f func(string) string) bool {
 }
 
 // shown distorts characters, if the search text has some of them: what only the
-// new lines have stays as it is (rule 6).
+// new lines have stays as it is (rule 7).
 func (w *writer) shown(f func(string) string) bool {
 	return slices.ContainsFunc(w.search, func(l string) bool { return f(l) != l }) && w.both(f)
 }

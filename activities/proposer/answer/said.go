@@ -18,7 +18,7 @@ func said(text string) (string, *experiment.Failure) {
 		return "", refuse("the answer is empty. %s", askBlocks)
 	}
 	text, open := withoutReasoning(lastChannel(text))
-	text = controlToken.ReplaceAllString(text, "")
+	text = headerTag.ReplaceAllString(controlToken.ReplaceAllString(text, ""), "$1: $2")
 	switch {
 	case open:
 		return "", refuse("the answer ends within its reasoning: the closing tag is missing, so it was probably cut off. Think less, then answer.")
@@ -50,6 +50,7 @@ var (
 	finalChannel = regexp.MustCompile(`<\|channel\|>\s*final[^<\n]*<\|message\|>`)
 	anyChannel   = regexp.MustCompile(`\A\s*(<\|start\|>assistant)?<\|channel\|>\s*(analysis|commentary)`)
 
+	headerTag     = regexp.MustCompile(`(?im)^[ \t]*<(title|hypothesis|expected)>(.*?)(?:</\w+>)?[ \t]*$`)
 	escapedMarker = regexp.MustCompile(`(?m)^[ \t]*(&lt;){5,9}`)
 )
 

@@ -35,6 +35,9 @@ func notWhole(lines []string, f *file) string {
 			return "its package is " + has + ", and the file's is " + had
 		}
 	}
+	if path.Ext(f.path) != ".go" && !beginsLike(lines, f.lines) {
+		return "it does not begin like the file"
+	}
 	is, was := codeLines(lines), codeLines(f.lines)
 	if is == 0 && was > 0 || was >= shortFile && float64(is) < minKept*float64(was) {
 		return "it has " + itoa(is) + " lines of code, and the file has " + itoa(was)
@@ -62,6 +65,21 @@ func looksWhole(lines []string, f *file) bool {
 	}
 	was := codeLines(f.lines)
 	return was == 0 || 2*code >= was && 2*same >= code
+}
+
+// beginsLike says whether the first line of code is one of the first few.
+func beginsLike(lines, real []string) bool {
+	front := firstCode(real, 5)
+	return len(front) == 0 || slices.ContainsFunc(firstCode(lines, 1), func(l string) bool { return slices.Contains(front, l) })
+}
+
+func firstCode(lines []string, n int) (out []string) {
+	for _, l := range lines {
+		if len(out) < n && !idle(l) {
+			out = append(out, collapse(l))
+		}
+	}
+	return out
 }
 
 func packageOf(lines []string) string {
