@@ -29,7 +29,7 @@ func (r *research) askApproval(ctx workflow.Context, run *running) {
 func (r *research) awaitDeadline(ctx workflow.Context, run *running) {
 	deadline := run.Deadline
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		if workflow.Sleep(ctx, deadline.Sub(workflow.Now(ctx))) != nil || run.settled() || run.Stage != experiment.Awaiting || run.Deadline != deadline {
+		if sleep(ctx, deadline.Sub(workflow.Now(ctx)), fmt.Sprintf("#%d waits for approval", run.Number)) != nil || run.settled() || run.Stage != experiment.Awaiting || run.Deadline != deadline {
 			return
 		}
 		r.answerFor(ctx, run, r.Approval.Approve != experiment.ApproveReject, "nobody approved it in time")

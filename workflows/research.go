@@ -119,7 +119,7 @@ func (r *research) watchClock(ctx workflow.Context) {
 		return
 	}
 	workflow.Go(ctx, func(ctx workflow.Context) {
-		_ = workflow.Sleep(ctx, limit.Std()-workflow.Now(ctx).Sub(r.StartedAt))
+		_ = sleep(ctx, limit.Std()-workflow.Now(ctx).Sub(r.StartedAt), "wall time of the campaign")
 		r.stirred = true
 	})
 }

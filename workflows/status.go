@@ -93,6 +93,11 @@ func (r *research) publish(ctx workflow.Context) {
 	}
 }
 
+// sleep is a pause that says in the timeline what it is for.
+func sleep(ctx workflow.Context, d time.Duration, what string) error {
+	return workflow.NewTimerWithOptions(ctx, d, workflow.TimerOptions{Summary: what}).Get(ctx, nil)
+}
+
 // upsert sets search attributes. It fails only for a key that is no attribute
 // at all, which the tests would see; the campaign itself does not need them.
 func upsert(ctx workflow.Context, changes ...temporal.SearchAttributeUpdate) {
@@ -129,7 +134,11 @@ func (r *research) details(now time.Time) string {
 		fmt.Fprintf(&b, "| slots | %d, busy %.1f %% of the time |\n", r.Limits.Slots(), 100**share)
 	}
 	if s := r.Spent; s.PromptTokens+s.CompletionTokens > 0 {
-		fmt.Fprintf(&b, "| language model | %d tokens read, %d written, $%.2f |\n", s.PromptTokens, s.CompletionTokens, s.CostUSD)
+		fmt.Fprintf(&b, "| language model | %d tokens read, %d written", s.PromptTokens, s.CompletionTokens)
+		if s.CostUSD > 0 {
+			fmt.Fprintf(&b, ", $%.2f", s.CostUSD)
+		}
+		b.WriteString(" |\n")
 	}
 	writeRunning(&b, r.status().Running)
 	writeRecent(&b, r.Recent)
