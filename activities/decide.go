@@ -66,7 +66,7 @@ func (r *Research) verdict(ctx context.Context, in DecideInput) (experiment.Resu
 		return experiment.Result{}, refuse(ErrInvalidSettings, "policy is %q: %w", c.Settings.Policy, err)
 	}
 	d := judge.Decide(policy.Input{
-		Experiment: in.Number, Commit: in.Commit, Title: in.Title, SyntaxTokens: in.SyntaxTokens, PriorStdDev: c.PriorStdDev,
+		Experiment: in.Number, Commit: in.Commit, Parent: in.Parent, Title: in.Title, SyntaxTokens: in.SyntaxTokens, PriorStdDev: c.PriorStdDev,
 		Failure: in.Failure, Measurements: in.Measurements, Incumbent: state.Incumbent, Noise: state.Noise,
 	})
 	result := experiment.Result{

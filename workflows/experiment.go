@@ -123,7 +123,7 @@ func (t *trial) makeCandidate(ctx workflow.Context) error {
 		if err := t.apply(ctx, round); err != nil {
 			return err
 		}
-		if t.candidate.Failure == nil || t.baseline() || round == maxRepairs {
+		if t.candidate.Failure == nil || t.baseline() || round == maxRepairs || t.proposer == experiment.Person { // a person is not there to be asked
 			return nil
 		}
 	}

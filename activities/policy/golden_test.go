@@ -119,7 +119,8 @@ var traces = []trace{
 		made(7, 2, fell("not worth a slot", experiment.Rejected, "nobody answered within 30m")),
 		made(6, 2, ran("as good as the incumbent and simpler, from a stale parent", 980, 2.443)),
 		made(9, 4, broke("a crash on a stale parent", experiment.NaN, "loss is NaN at step 12")),
-		made(8, 6, ran("a gain on the incumbent", 980, 2.37)),
+		made(8, 4, ran("as good as the incumbent and simpler, a change to it", 980, 2.443)),
+		made(10, 8, ran("a gain on the incumbent", 980, 2.37)),
 	}},
 	{"stillborn", "a baseline that fails ends the campaign before it starts", 0.02, []experiment.Result{
 		broke("baseline", experiment.Timeout, "no step for 60 s", 2.58, 2.57),

@@ -19,6 +19,7 @@ type Policy interface {
 type Input struct {
 	Experiment   int
 	Commit       string
+	Parent       string // commit that the candidate changes; not always the incumbent's
 	Title        string
 	SyntaxTokens int
 	PriorStdDev  float64

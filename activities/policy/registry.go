@@ -32,11 +32,12 @@ func ByName(name string) (Policy, error) {
 	return nil, fmt.Errorf("policy %q is unknown: there is %s", name, strings.Join(Names(), ", "))
 }
 
-// Replay decides the experiments of a past campaign again, in the order in which
-// they were decided, which is that of its answers, from their measurements alone. Under another policy the incumbents differ from those
-// that the candidates were made from, so a replay says what a policy would have
-// claimed, not which candidates would then have been proposed. It stops after a
-// baseline that crashes.
+// Replay decides the experiments of a past campaign again, from their
+// measurements alone, in the order in which they were decided; its answers have
+// that order too. Under another policy the incumbents differ from those that the
+// candidates were made from, so a replay says what a policy would have claimed,
+// not which candidates would then have been proposed. It stops after a baseline
+// that crashes.
 func Replay(p Policy, priorStdDev float64, results []experiment.Result) []Decision {
 	var out []Decision
 	var incumbent *experiment.Incumbent
@@ -44,8 +45,12 @@ func Replay(p Policy, priorStdDev float64, results []experiment.Result) []Decisi
 	results = slices.Clone(results)
 	slices.SortStableFunc(results, func(a, b experiment.Result) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	for _, r := range results {
+		parent := r.Parent
+		if parent == "" && incumbent != nil { // not recorded: a change to the incumbent
+			parent = incumbent.Commit
+		}
 		d := p.Decide(Input{
-			Experiment: r.Experiment, Commit: r.Commit, Title: r.Title, SyntaxTokens: r.SyntaxTokens,
+			Experiment: r.Experiment, Commit: r.Commit, Parent: parent, Title: r.Title, SyntaxTokens: r.SyntaxTokens,
 			PriorStdDev: priorStdDev, Failure: failureOf(r), Measurements: r.Measurements,
 			Incumbent: incumbent, Noise: noise,
 		})

@@ -37,6 +37,10 @@ const (
 // which is Student's test for one comparison (Student, "The Probable Error of a
 // Mean", Biometrika 1908).
 //
+// A candidate that was made from an earlier incumbent is compared in the same
+// way, but is never kept for its size: part of what it is smaller by may be what
+// the incumbent has gained since.
+//
 // # What it does not claim
 //
 // Each decision is one test; of a hundred changes without effect about five are
@@ -151,7 +155,7 @@ func compare(d Decision, in Input, noise experiment.Noise, val float64, runs int
 func simplification(in Input, noise experiment.Noise, gain float64) (ok bool, givenAway float64) {
 	loss := max(0, -gain)
 	givenAway = in.Incumbent.GivenAway + loss
-	ok = in.SyntaxTokens > 0 &&
+	ok = in.SyntaxTokens > 0 && in.Parent == in.Incumbent.Commit &&
 		100*in.SyntaxTokens <= (100-fewerTokens)*in.Incumbent.SyntaxTokens &&
 		loss <= simplerLoss*noise.StdDev &&
 		givenAway <= simplerLossSum*noise.StdDev

@@ -17,7 +17,7 @@ func runs(scores ...float64) []experiment.Measurement { return ran("", 0, scores
 
 func against(val float64, runs int) Input {
 	return Input{
-		Experiment: 1, Commit: "c1", SyntaxTokens: 1000, PriorStdDev: 0.02,
+		Experiment: 1, Commit: "c1", Parent: "c0", SyntaxTokens: 1000, PriorStdDev: 0.02,
 		Incumbent: &experiment.Incumbent{Commit: "c0", ValBpb: val, Runs: runs, SyntaxTokens: 1000},
 		Noise:     experiment.Noise{StdDev: 0.02, DoF: 6},
 	}
