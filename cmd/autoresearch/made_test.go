@@ -120,7 +120,7 @@ func writeMade(home experiment.Home, tag string, limit int, results []experiment
 			return err
 		}
 		patch := fmt.Sprintf("--- a/train.go\n+++ b/train.go\n-\tRate = 0.02\n+\tRate = 0.031 // #%d\n", r.Experiment)
-		for name, text := range map[string]string{"candidate.patch": patch, "metrics.jsonl": madeCurve(200), "proposal-1-0.json": "{}", "proposal-0-1.json": "{}", "proposal.md": "# " + r.Title + "\n\n**Hypothesis.** It may help.\n"} {
+		for name, text := range map[string]string{"candidate.patch": patch, "metrics-rev-1.jsonl": madeCurve(200), "metrics.jsonl": "{}", "proposal-1-0.json": "{}", "proposal-0-1.json": "{}", "proposal.md": "# " + r.Title + "\n\n**Hypothesis.** It may help.\n"} {
 			if err := put(experiment.Key(tag, r.Experiment, name), text); err != nil {
 				return err
 			}

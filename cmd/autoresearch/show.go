@@ -79,7 +79,7 @@ func (a *app) exhibit(ctx context.Context, tag string, n int) (exhibit, error) {
 		}
 		*part.into = string(b)
 	}
-	e.Curve, err = a.metrics(ctx, tag, n)
+	e.Curve, err = a.metrics(ctx, tag, n, e.Revision)
 	return e, err
 }
 
@@ -141,9 +141,14 @@ func decided(results []experiment.Result) string {
 	return fmt.Sprintf("%s up to #%d are decided; the others go on: autoresearch status", plural(len(results), "experiment"), last)
 }
 
-// metrics reads the curve of the experiment's first run.
-func (a *app) metrics(ctx context.Context, tag string, n int) ([]point, error) {
-	b, ok, err := a.read(ctx, experiment.Key(tag, n, "metrics.jsonl"))
+// metrics reads the curve of the experiment's first run, which is that of its
+// last revision.
+func (a *app) metrics(ctx context.Context, tag string, n, revision int) ([]point, error) {
+	name := "metrics.jsonl"
+	if revision > 0 {
+		name = fmt.Sprintf("metrics-rev-%d.jsonl", revision)
+	}
+	b, ok, err := a.read(ctx, experiment.Key(tag, n, name))
 	if err != nil || !ok {
 		return nil, err
 	}
