@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
+	"github.com/autoresearch-go/autoresearch/workers"
 )
 
 // Chaos kills at random moments. To look for longer, or to repeat a failure:
@@ -45,53 +48,67 @@ func (c *chaos) between(low, high time.Duration) time.Duration {
 	return low + time.Duration(c.rng.Int64N(int64(high-low)))
 }
 
-// noopTarget is a target whose experiments take no time and whose scores
-// depend on the file and the seed alone, so that a whole campaign does.
-const noopTarget = `package noop
+// script gives each experiment a program of its own, which no other has a line
+// of: whatever its parent is by then, the candidate is the same.
+func script(t *testing.T, experiments int) string {
+	t.Helper()
+	var lines strings.Builder
+	for n := 1; n <= experiments; n++ {
+		lr := 0.001 * math.Pow(100, float64(n)/float64(experiments+1))
+		fmt.Fprintf(&lines, `{"title":"idea %d","set":{"LR":%.6f,"Depth":%d,"Window":%q}}`+"\n", n, lr, 1+n%12, []string{"L", "SL", "SSSL"}[n%3])
+	}
+	path := filepath.Join(t.TempDir(), "script.jsonl")
+	require.NoError(t, os.WriteFile(path, []byte(lines.String()), 0o644))
+	return path
+}
 
-const (
-	LR      = 0.03 // range 0.001..0.1 log
-	Depth   = 3    // range 1..12 int
-	Window  = "L"  // one of L, SL, SSSL
-	Outcome = "ok"
-)
-`
-
-// A campaign that is killed again and again has the ledger of one that was
-// left alone, to the last bit of every candidate.
+// A campaign that is killed again and again has the experiments of one that was
+// left alone, to the last bit of every candidate and every score. The order in
+// which they are decided depends on which candidate was prepared first, and so
+// do the verdicts: checkLedger sees to it that they follow from that order.
 func TestChaosLeavesNoTrace(t *testing.T) {
 	c := chaosOf(t, 6)
 	const tag = "chaos"
 	experiments := 8 + 4*c.kills // enough to be killed in
-	up := []string{"up", "--target", "noop", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--seeds", "2", "--exit"}
-	calm, wild := newUser(t), newUser(t)
-	require.NoError(t, os.Mkdir(filepath.Join(calm.clone, "noop"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(calm.clone, "noop", "train.go"), []byte(noopTarget), 0o644))
-	git(t, calm.clone, "add", "noop")
-	git(t, calm.clone, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "noop")
+	up := []string{"up", "--target", "noop", "--proposer", "script", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--seeds", "2", "--exit"}
+	calm, wild := newUser(t).noop(), newUser(t)
 	git(t, wild.clone, "fetch", "-q", calm.clone, "HEAD")
 	git(t, wild.clone, "reset", "-q", "--hard", "FETCH_HEAD")
+	calm.env = []string{workers.ScriptEnv + "=" + script(t, experiments)}
+	wild.env = calm.env
 	calm.run(up...)
 
 	wild.survive(c, up, 3*time.Second, wild.killUp, wild.killEngineIfThere, func() string { return wild.killUp() + wild.killEngineIfThere() })
 
+	calm.checkLedger(tag, experiments)
 	wild.checkLedger(tag, experiments)
 	want, got := calm.history(tag), wild.history(tag)
-	require.Len(t, got, len(want))
-	for i := range want {
-		require.Equal(t, calm.outcome(want[i]), wild.outcome(got[i]), "after killing %s", strings.Join(c.done, ", "))
+	for n := range experiments + 1 {
+		require.Equal(t, calm.outcome(row(t, want, n)), wild.outcome(row(t, got, n)), "after killing %s", strings.Join(c.done, ", "))
 	}
 }
 
-// outcome is all of a result that does not depend on when the campaign began.
+// noop commits the target noop, whose experiments take no time and whose scores
+// depend on the file and the seed alone.
+func (u *user) noop() *user {
+	u.t.Helper()
+	require.NoError(u.t, os.Mkdir(filepath.Join(u.clone, "noop"), 0o755))
+	require.NoError(u.t, os.WriteFile(filepath.Join(u.clone, "noop", "train.go"), []byte(target.NoopSource), 0o644))
+	git(u.t, u.clone, "add", "noop")
+	git(u.t, u.clone, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qm", "noop")
+	return u
+}
+
+// outcome is all of a result that depends neither on when the campaign began
+// nor on the order of its decisions.
 func (u *user) outcome(r experiment.Result) string {
 	u.t.Helper()
-	score := "-"
-	if r.ValBpb != nil {
-		score = fmt.Sprint(*r.ValBpb)
-	}
 	tree := git(u.t, experiment.Home(u.home).Repo(), "rev-parse", r.Commit+"^{tree}") // its commit has a date
-	return fmt.Sprintf("#%d %s %s %s %s %s", r.Experiment, tree, r.Verdict, r.Reason, score, r.Title)
+	text := fmt.Sprintf("#%d %s %s", r.Experiment, tree, r.Title)
+	for _, m := range r.Measurements {
+		text += fmt.Sprintf(" %d:%v", m.Seed, m.ValBpb)
+	}
+	return text
 }
 
 // A campaign of real training runs whose every part is killed at random
@@ -110,7 +127,7 @@ func TestChaosWhileTraining(t *testing.T) {
 	u.checkLedger(tag, experiments)
 	for _, r := range u.history(tag) {
 		require.NotEqual(t, experiment.Crash, r.Verdict, "#%d: %s, after killing %s", r.Experiment, r.Message, strings.Join(c.done, ", "))
-		steps := stepsIn(filepath.Join(experiment.Home(u.home).Artifacts(), experiment.Key(tag, r.Experiment, "metrics.jsonl")))
+		steps := stepsIn(u.runFile(tag, r.Experiment, "metrics.jsonl"))
 		for i := 1; i < len(steps); i++ {
 			require.Greater(t, steps[i], steps[i-1], "#%d has each step once", r.Experiment)
 		}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -294,6 +295,30 @@ func (u *user) training(tag string, n int) {
 	eventually(u.t, fmt.Sprintf("experiment %d trains", n), 3*time.Minute, func() bool {
 		return len(u.steps(tag, n)) > 0 && len(u.checkpoints(tag, n)) > 0
 	})
+}
+
+// trainsNext waits until an experiment trains that is none of the known ones,
+// and has a checkpoint. Which one it is depends on the verdicts before it.
+func (u *user) trainsNext(tag string, known ...int) (n int) {
+	u.t.Helper()
+	eventually(u.t, fmt.Sprintf("an experiment trains other than the baseline and %v", known), 3*time.Minute, func() bool {
+		for _, n = range u.begun(tag) {
+			if n > 0 && !slices.Contains(known, n) && len(u.steps(tag, n)) > 0 && len(u.checkpoints(tag, n)) > 0 {
+				return true
+			}
+		}
+		return false
+	})
+	return n
+}
+
+// runFile is the path of the artifact of an experiment's run, in its last revision.
+func (u *user) runFile(tag string, n int, name string) string {
+	if revision := u.revision(tag, n); revision > 0 {
+		ext := filepath.Ext(name)
+		name = fmt.Sprintf("%s-rev-%d%s", strings.TrimSuffix(name, ext), revision, ext)
+	}
+	return filepath.Join(experiment.Home(u.home).Artifacts(), experiment.Key(tag, n, name))
 }
 
 func (u *user) history(tag string) (rows []experiment.Result) {

@@ -50,7 +50,8 @@ func TestPostgresCluster(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
 	require.NoError(t, c.GetWorkflow(ctx, "research-pg", "").Get(ctx, nil))
-	require.Len(t, u.history("pg"), 3)
+	u.checkDecisions("pg", 2)
+	checkExecutions(t, c, "pg", u.best("pg"))
 	require.Zero(t, u.enginePID(), "no embedded engine beside a cluster")
 }
 

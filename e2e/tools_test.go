@@ -138,7 +138,7 @@ func TestRecordedFields(t *testing.T) {
 	}
 	has(u.run("best", "--json"), "campaign", "experiment", "commit", "val_bpb", "experiments", "kept", "discarded", "crashed")
 	for line := range strings.Lines(u.run("history", "--json")) {
-		has(line, "experiment", "commit", "parent", "verdict", "reason", "val_bpb", "title", "proposer", "charged_seconds", "wall_seconds", "tokens")
+		has(line, "experiment", "sequence", "commit", "parent", "verdict", "reason", "val_bpb", "title", "proposer", "charged_seconds", "wall_seconds", "tokens")
 	}
 	u.checkLedger("fields", 1)
 }
