@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -48,6 +49,18 @@ func TestHappyLoop(t *testing.T) {
 	require.Equal(t, "the limit of experiments is reached: 3 experiments", s.StopReason)
 	require.Equal(t, []experiment.Verdict{"keep", "keep", "keep", "discard"}, verdicts(s.Recent))
 	require.Empty(t, s.Running)
+}
+
+// A campaign completes after its children: whoever stops the workers then leaves
+// nothing half-closed.
+func TestChildrenEndFirst(t *testing.T) {
+	c := newCampaign(t, &double.Double{})
+	c.trainFor(time.Minute)
+	ended := 0
+	c.SetOnChildWorkflowCompletedListener(func(*workflow.Info, converter.EncodedValue, error) { ended++ })
+	_, err := c.run(settings(3))
+	require.NoError(t, err)
+	require.Equal(t, 4, ended)
 }
 
 func TestRefusedInput(t *testing.T) {

@@ -55,10 +55,10 @@ func (r *research) tend(ctx workflow.Context, run *running) {
 	for failures := 0; !run.settled(); {
 		err := r.attempt(ctx, run)
 		switch {
-		case ctx.Err() != nil || run.settled():
-			return
-		case err == nil || errors.Is(err, errStillRunning):
+		case err == nil, run.settled(), errors.Is(err, errStillRunning):
 			continue
+		case ctx.Err() != nil:
+			return
 		case refusal(err) == activities.ErrNothingLeft:
 			r.exhaust(run, reasonOf(err))
 			return

@@ -134,7 +134,7 @@ func resting(s experiment.Status) bool {
 // continued continues as new with two experiments in training and others
 // prepared, under a stream of hints, none of which may be lost.
 func continued(p *play) error {
-	run, err := p.start(experiment.Limits{Experiments: 16, Parallel: 2}, 1, &workflows.State{ContinueAfter: 60})
+	run, err := p.start(experiment.Limits{Experiments: 12, Parallel: 2}, 1, &workflows.State{ContinueAfter: 60})
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,7 @@ func mixed(d *double.Double) {
 
 // parallel is a campaign on four slots, then two.
 func parallel(p *play) error {
-	run, err := p.start(experiment.Limits{Experiments: 14, Parallel: 4}, 3, nil)
+	run, err := p.start(experiment.Limits{Experiments: 10, Parallel: 4}, 3, nil)
 	if err != nil {
 		return err
 	}
