@@ -183,7 +183,10 @@ func (q *question) askOne(ctx context.Context, name string) (storedProposal, err
 	}
 	answer, err := who.Propose(ctx, request)
 	if err != nil {
-		return storedProposal{}, fmt.Errorf("asking proposer %s: %w", who.Name(), err)
+		if self := "proposer " + who.Name(); !strings.HasPrefix(err.Error(), self) {
+			err = fmt.Errorf("%s: %w", self, err)
+		}
+		return storedProposal{}, err
 	}
 	p, err := q.taken(who.Name(), answer, request.Files)
 	if err != nil {

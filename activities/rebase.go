@@ -114,15 +114,19 @@ func (q *question) rebase(ctx context.Context, c *change) (*storedProposal, erro
 		return nil, fmt.Errorf("reading the parent's files: %w", err)
 	}
 	merged, where, err := q.merge(ctx, ours, c)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
+	}
+	if own, edits := q.repeat(ours, c.Edits); own != nil && (where != "" || q.alike(own, merged)) {
+		merged, where, p.Edits = own, "", edits
+	} else {
+		p.Edits = proposer.EditsBetween(ours, merged)
+	}
+	switch {
 	case where != "":
 		p.Failure = invalidEdit("the change conflicts with %s, %s", q.rival(), where)
 	case maps.EqualFunc(merged, ours, bytes.Equal):
 		p.Failure = &experiment.Failure{Reason: experiment.Duplicate, Message: "nothing is left of the change: it is the same as " + q.rival()}
-	default:
-		p.Edits = proposer.EditsBetween(ours, merged)
 	}
 	return &p, nil
 }
@@ -135,10 +139,7 @@ func (q *question) rival() string {
 	return fmt.Sprintf("experiment %d, which was kept meanwhile", q.in.Parent.Experiment)
 }
 
-// merge merges all files; where says where that is not possible. Git calls
-// changes of neighbouring lines a conflict, and tunable constants are neighbours:
-// if each text that the proposal searches for still stands there once, the
-// proposal means what it meant before.
+// merge merges all files; where says where that is not possible.
 func (q *question) merge(ctx context.Context, ours map[string][]byte, c *change) (merged map[string][]byte, where string, err error) {
 	merged = map[string][]byte{}
 	for _, path := range slices.Sorted(maps.Keys(ours)) {
@@ -151,12 +152,64 @@ func (q *question) merge(ctx context.Context, ours map[string][]byte, c *change)
 		}
 		merged[path] = text
 	}
-	if where != "" && !slices.ContainsFunc(c.Edits, func(e experiment.Edit) bool { return e.Search == "" }) {
-		if again, failure := proposer.ApplyEdits(ours, c.Edits); failure == nil {
-			return again, "", nil
+	return merged, where, nil
+}
+
+// repeat makes the proposal's own edits again. Git calls changes of neighbouring
+// lines a conflict, and tunable constants are neighbours, which the formatter
+// even realigns for one another. If each text that the proposal searches for
+// still stands there once, white space apart, the proposal means what it meant
+// before; and in its own words it can be carried on to the next parent, too. It
+// returns nil where that is not so.
+func (q *question) repeat(ours map[string][]byte, edits []experiment.Edit) (map[string][]byte, []experiment.Edit) {
+	files, edits := ours, slices.Clone(edits)
+	for i := range edits {
+		e := &edits[i]
+		if e.Search == "" {
+			return nil, nil
+		}
+		e.Search = realLines(string(files[e.Path]), e.Search)
+		next, failure := proposer.ApplyEdits(files, edits[i:i+1])
+		if failure != nil {
+			return nil, nil
+		}
+		files = next
+	}
+	return files, edits
+}
+
+// alike compares files in the target's normal form.
+func (q *question) alike(a, b map[string][]byte) bool {
+	for path := range a {
+		x, failX := q.t.Format(path, a[path])
+		y, failY := q.t.Format(path, b[path])
+		if failX != nil || failY != nil || !bytes.Equal(x, y) {
+			return false
 		}
 	}
-	return merged, where, nil
+	return true
+}
+
+// realLines returns the lines of text that are those of search but for white
+// space, if there is one such place, and search itself otherwise.
+func realLines(text, search string) string {
+	if strings.Count(text, search) == 1 {
+		return search
+	}
+	search, ended := strings.CutSuffix(search, "\n")
+	lines, want := strings.Split(text, "\n"), strings.Split(search, "\n")
+	squeeze := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	end := map[bool]string{true: "\n"}[ended]
+	found := search + end
+	for at, places := 0, 0; at+len(want) <= len(lines); at++ {
+		if slices.EqualFunc(lines[at:at+len(want)], want, func(a, b string) bool { return squeeze(a) == squeeze(b) }) {
+			if places++; places > 1 {
+				return search + end
+			}
+			found = strings.Join(lines[at:at+len(want)], "\n") + end
+		}
+	}
+	return found
 }
 
 // place shows a conflict: where it is in the parent's file, and both sides.

@@ -92,6 +92,7 @@ func TestRebase(t *testing.T) {
 		{"a whole file", []experiment.Edit{lr("0.02")}, []experiment.Edit{whole}, []string{"0.02 ", `"SL"`, "// whole"}},
 		{"two places", []experiment.Edit{replace("= 3 ", "= 4 ")}, []experiment.Edit{top, replace("Outcome = \"ok\"\n", "Outcome = \"ok\"\n\tBottom = 7\n")}, []string{"= 4 ", "Top = 7", "Bottom  = 7"}},
 		{"neighbours", []experiment.Edit{lr("0.02")}, []experiment.Edit{replace("= 3 ", "= 4 ")}, []string{"0.02 ", "= 4 "}},
+		{"neighbours that were realigned", []experiment.Edit{lr("0.0123456")}, []experiment.Edit{replace("\tDepth   = 3    // range 1..12 int\n", "\tDepth   = 4    // range 1..12 int\n")}, []string{"0.0123456 ", "= 4 "}},
 		{"more than the parent has", []experiment.Edit{lr("0.02")}, []experiment.Edit{lr("0.02"), window}, []string{"0.02 ", `"SL"`}},
 		{"the same line", []experiment.Edit{lr("0.02")}, []experiment.Edit{lr("0.01")}, nil},
 		{"partly the same line", []experiment.Edit{lr("0.02")}, []experiment.Edit{lr("0.01"), window}, nil},
@@ -144,6 +145,33 @@ func noopText(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return string(text)
+}
+
+// A change is carried on from parent to parent in its own words: what it looks
+// like beside one parent must not stand in its way to the next.
+func TestRebaseAgainAndAgain(t *testing.T) {
+	m := move(t, []experiment.Edit{lr("0.0123456")}, []experiment.Edit{replace("\tDepth   = 3    // range 1..12 int\n", "\tDepth   = 4    // range 1..12 int\n")})
+	for revision, value := range []string{"", "0.02", "0.0312345", "0.015"} {
+		if revision == 0 {
+			continue
+		}
+		in := m.onto(revision)
+		if got := must(t, m.Research, m.Propose, in); !got.Rebased || len(m.asked) > 0 {
+			t.Fatalf("revision %d: asked %d times, proposal %+v", revision, len(m.asked), got)
+		}
+		if candidate, text := m.applied(t, in); candidate.Failure != nil || !strings.Contains(text, "= 4 ") {
+			t.Fatalf("revision %d: %+v\n%s", revision, candidate.Failure, text)
+		}
+		files := mustFiles(t, m.Research, m.incumbent.Commit)
+		_, rest, _ := strings.Cut(string(files[noopFile]), "= ")
+		old, _, _ := strings.Cut(rest, " ")
+		files[noopFile] = []byte(strings.Replace(string(files[noopFile]), old, value, 1))
+		commit, err := m.Repo.Commit(t.Context(), m.incumbent.Commit, files, "next\n", m.c.StartedAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.incumbent.Commit = commit
+	}
 }
 
 // A rebased candidate that fails goes back to its proposer, in rounds.

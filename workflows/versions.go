@@ -8,10 +8,10 @@ package workflows
 //
 //  1. Give it a named id here, with one line that says why it was made:
 //
-//	// changeAskTwice: the turn is asked for again after a grant was refused.
-//	const changeAskTwice = "ask-twice"
+//	// changeTwoAhead: two experiments are prepared on the candidate that is decided next.
+//	const changeTwoAhead = "two-ahead"
 //
-//  2. Branch on workflow.GetVersion(ctx, changeAskTwice, workflow.DefaultVersion, 1).
+//  2. Branch on workflow.GetVersion(ctx, changeTwoAhead, workflow.DefaultVersion, 1).
 //  3. Record histories of the new code beside the old ones (go run ./workflows/record)
 //     and never delete those of a released version.
 //  4. Drop the branch when no release that lacks it can have a running campaign.

@@ -59,7 +59,7 @@ func trains(t *testing.T, charged float64) *workflowpb.PendingActivityInfo {
 func asksInVain(number int, next time.Time) *workflowpb.PendingActivityInfo {
 	p := &workflowpb.PendingActivityInfo{
 		ActivityType: &commonpb.ActivityType{Name: "Propose"}, State: enumspb.PENDING_ACTIVITY_STATE_SCHEDULED, Attempt: 3, LastStartedTime: timestamppb.New(madeAt.Add(61 * time.Minute)),
-		LastFailure: &failurepb.Failure{Message: fmt.Sprintf("asking proposer llm: proposer llm: experiment %d: asking qwen3 at box:8080: 429 Too Many Requests", number)},
+		LastFailure: &failurepb.Failure{Message: fmt.Sprintf("proposer llm: experiment %d: asking qwen3 at box:8080: 429 Too Many Requests", number)},
 	}
 	if !next.IsZero() {
 		p.NextAttemptScheduleTime = timestamppb.New(next)
