@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workflows"
 	"github.com/autoresearch-go/autoresearch/workflows/double"
@@ -83,6 +84,26 @@ func TestHintReachesTheNextProposalOnce(t *testing.T) {
 	_, err := c.run(oneSeed(6))
 	require.NoError(t, err)
 	require.Equal(t, []string{"try a wider window"}, c.d.Hints())
+}
+
+// A hint waits for a proposer that can read.
+func TestHintIsForAReader(t *testing.T) {
+	c := minuteCampaign(t)
+	reader := 0
+	c.d.OnPropose = func(in activities.ProposeInput) error {
+		if len(in.Hints) > 0 {
+			reader = in.Number
+		}
+		return nil
+	}
+	c.at(90*time.Second, func() { c.SignalWorkflow(workflows.MessageHint, workflows.Hint{Text: "deeper"}) })
+	s := oneSeed(12)
+	s.Proposer = "hpo:3,llm:1"
+	_, err := c.run(s)
+	require.NoError(t, err)
+	shares, err := experiment.ParseProposers(s.Proposer)
+	require.NoError(t, err)
+	require.Equal(t, "llm", experiment.ProposerOf(shares, reader), "experiment %d", reader)
 }
 
 // The baseline has no proposer: a hint that waits when it starts is not its.

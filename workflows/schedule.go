@@ -204,12 +204,23 @@ func (r *research) begin(ctx workflow.Context, e Entry) {
 		e.Number = r.Next
 		r.Next++
 	}
-	if !e.baseline() && e.Idea == "" {
+	if !e.baseline() && e.Idea == "" && r.reads(e.Number) {
 		e.Hints, r.Hints = r.Hints, nil
 	}
 	run := &running{Entry: e, id: experiment.ExperimentID(r.Campaign.Tag(), e.Number)}
 	run.enter(ctx, e.Stage)
 	r.launch(ctx, run)
+}
+
+// reads says whether the proposer whose turn experiment n is reads hints. Where
+// nobody does they go with the next proposal, so that they do not pile up.
+func (r *research) reads(n int) bool {
+	shares, err := experiment.ParseProposers(r.settings().Proposer)
+	if err != nil {
+		return true
+	}
+	readers := slices.DeleteFunc(slices.Clone(shares), func(s experiment.Share) bool { return s.Proposer == experiment.DefaultProposer })
+	return len(readers) == 0 || experiment.ProposerOf(shares, n) != experiment.DefaultProposer
 }
 
 // reopen is a new run of an experiment that ended undecided. Its stored proposal
