@@ -5,7 +5,7 @@ GO ?= go
 # 1,780 packages a second time.
 ENGINE_FLAGS = CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false
 
-.PHONY: test engine check build
+.PHONY: test engine check build bench
 
 ## test: everything, on a machine with Go and git; the first run builds the engine (about 5 minutes on 2 cores)
 test: check engine
@@ -26,3 +26,8 @@ engine:
 ## build: the command line, into bin/
 build:
 	$(GO) build -o bin/autoresearch ./cmd/autoresearch
+
+## bench: how busy the slots are, in virtual time (a minute) and on a real engine (half an hour)
+bench:
+	$(GO) run ./bench/slots simulate
+	$(GO) run ./bench/slots engine

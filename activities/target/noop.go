@@ -16,14 +16,16 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
-// Noop is the target "noop": a campaign whose experiments take no time. It
-// starts no process; the score is a smooth function of the constants in
-// noop/train.go, plus noise that depends on the file and the seed alone. It is
-// for tests, and for measuring the loop itself.
+// Noop is the target "noop": a campaign whose experiments take no time, or the
+// wall time that a constant Seconds in noop/train.go says. It starts no process;
+// the score is a smooth function of the other constants there, plus noise that
+// depends on the file and the seed alone. It is for tests, and for measuring the
+// loop itself.
 type Noop struct{}
 
 var _ Target = Noop{}
@@ -168,6 +170,11 @@ func (Noop) Train(ctx context.Context, s TrainSpec, report func(Progress)) (Reco
 		r.Failure, r.LogTail = c.failure(), []string{"playing " + string(c.outcome)}
 		return r, nil
 	}
+	select {
+	case <-time.After(c.lasts):
+	case <-ctx.Done():
+		return Record{}, fmt.Errorf("training in %s: %w", s.Dir, context.Cause(ctx))
+	}
 	score := c.score(s.Seed)
 	var curve bytes.Buffer
 	for step := 20; step <= noopSteps; step += 20 {
@@ -204,6 +211,7 @@ type noopProgram struct {
 	lr, depth float64
 	window    string
 	outcome   experiment.Reason
+	lasts     time.Duration
 	hash      uint64
 }
 
@@ -242,6 +250,9 @@ func noopConstants(path string, src []byte) (noopProgram, *experiment.Failure) {
 	c.window, errs[2] = strconv.Unquote(values["Window"])
 	outcome, err := strconv.Unquote(values["Outcome"])
 	c.outcome, errs[3] = experiment.Reason(outcome), err
+	if seconds, err := strconv.ParseFloat(values["Seconds"], 64); err == nil {
+		c.lasts = time.Duration(seconds * float64(time.Second))
+	}
 	for i, name := range []string{"LR", "Depth", "Window", "Outcome"} {
 		if errs[i] != nil || !(c.lr > 0) {
 			return c, invalidEdit("%s: the constant %s is missing or has no usable value", path, name)

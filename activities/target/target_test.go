@@ -207,6 +207,27 @@ func TestNoopPlaysFailures(t *testing.T) {
 	}
 }
 
+func TestNoopLasts(t *testing.T) {
+	src, out := t.TempDir(), t.TempDir()
+	program := func(seconds string) string {
+		write(t, filepath.Join(src, noopFile), strings.Replace(NoopSource, ")\n", "\tSeconds = "+seconds+"\n)\n", 1))
+		if f, err := (Noop{}).Build(t.Context(), Candidate, src, out, io.Discard); f != nil || err != nil {
+			t.Fatal(f, err)
+		}
+		return filepath.Join(out, "candidate")
+	}
+	began := time.Now()
+	r, err := Noop{}.Train(t.Context(), TrainSpec{Program: program("0.05"), Dir: out}, nil)
+	if err != nil || r.Failure != nil || time.Since(began) < 50*time.Millisecond {
+		t.Errorf("got %+v, %v after %v", r, err, time.Since(began))
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if _, err := (Noop{}).Train(ctx, TrainSpec{Program: program("3600"), Dir: out}, nil); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a run that is cancelled gave %v", err)
+	}
+}
+
 // BenchmarkWarmBuild builds the real candidate after an edit.
 func BenchmarkWarmBuild(b *testing.B) {
 	g, src, out := newGoGPT(), b.TempDir(), b.TempDir()

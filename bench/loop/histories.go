@@ -8,12 +8,12 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/autoresearch-go/autoresearch/bench/bed"
 	"github.com/autoresearch-go/autoresearch/experiment"
-	"github.com/autoresearch-go/autoresearch/workers/cluster"
 )
 
 // histories prints what the campaign and its experiments have cost in history.
-func histories(ctx context.Context, c *cluster.Cluster, experiments int) error {
+func histories(ctx context.Context, c *bed.Bed, experiments int) error {
 	events, bytes, runs, err := parent(ctx, c)
 	if err != nil {
 		return err
@@ -30,7 +30,7 @@ func histories(ctx context.Context, c *cluster.Cluster, experiments int) error {
 }
 
 // parent sums over the runs of the campaign's workflow.
-func parent(ctx context.Context, c *cluster.Cluster) (events, bytes, runs int, err error) {
+func parent(ctx context.Context, c *bed.Bed) (events, bytes, runs int, err error) {
 	query := fmt.Sprintf("WorkflowId = %q", experiment.ResearchID(tag))
 	list, err := c.Client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query})
 	if err != nil {
@@ -46,7 +46,7 @@ func parent(ctx context.Context, c *cluster.Cluster) (events, bytes, runs int, e
 	return events, bytes, runs, nil
 }
 
-func history(ctx context.Context, c *cluster.Cluster, id, run string) (events, bytes int, err error) {
+func history(ctx context.Context, c *bed.Bed, id, run string) (events, bytes int, err error) {
 	iter := c.Client.GetWorkflowHistory(ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for iter.HasNext() {
 		e, err := iter.Next()

@@ -16,17 +16,15 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/autoresearch-go/autoresearch/activities/target"
+	"github.com/autoresearch-go/autoresearch/bench/bed"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers"
-	"github.com/autoresearch-go/autoresearch/workers/cluster"
 	"github.com/autoresearch-go/autoresearch/workflows"
 )
 
@@ -44,26 +42,12 @@ func main() {
 const tag = "bench"
 
 func measure(ctx context.Context, experiments int) error {
-	dir, err := os.MkdirTemp("", "loop-")
+	c, err := bed.Make(ctx)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
-	checkout, home := filepath.Join(dir, "checkout"), filepath.Join(dir, "home")
-	if err := makeCheckout(checkout); err != nil {
-		return err
-	}
-	c, err := cluster.Connect(ctx, cluster.Options{Home: home, Start: true, Progress: func(line string, final bool) {
-		fmt.Fprint(os.Stderr, "\r", line, map[bool]string{true: "\n"}[final])
-	}})
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	defer c.StopEngine(context.WithoutCancel(ctx)) // it would outlive us
-	w, err := workers.Start(c.Client, workers.Config{
-		Home: experiment.Home(home), Checkout: checkout, Namespace: c.Namespace, Cores: 1,
-	}, workers.Research, workers.Train)
+	defer c.Close(ctx)
+	w, err := c.Workers(target.NoopSource, 1)
 	if err != nil {
 		return err
 	}
@@ -85,29 +69,8 @@ func measure(ctx context.Context, experiments int) error {
 	return histories(ctx, c, experiments)
 }
 
-// makeCheckout is a user's repository that holds the no-op target.
-func makeCheckout(dir string) error {
-	if err := os.MkdirAll(filepath.Join(dir, "noop"), 0o755); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "noop", "train.go"), []byte(target.NoopSource), 0o644); err != nil {
-		return err
-	}
-	if err := os.WriteFile(filepath.Join(dir, "program.md"), []byte("# Program\n\nTry things.\n"), 0o644); err != nil {
-		return err
-	}
-	for _, args := range [][]string{{"init", "-q"}, {"add", "."}, {"-c", "user.name=bench", "-c", "user.email=bench@localhost", "commit", "-qm", "base"}} {
-		cmd := exec.Command("git", args...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("git %s: %w: %s", args[0], err, out)
-		}
-	}
-	return nil
-}
-
 // watch prints a line for each tenth of the campaign.
-func watch(ctx context.Context, c *cluster.Cluster, experiments int, failed <-chan error) error {
+func watch(ctx context.Context, c *bed.Bed, experiments int, failed <-chan error) error {
 	fmt.Println("experiments  ms/experiment  engine MiB  worker MiB")
 	tenth := max(1, experiments/10)
 	var first, last float64
@@ -143,7 +106,7 @@ func watch(ctx context.Context, c *cluster.Cluster, experiments int, failed <-ch
 	return nil
 }
 
-func status(ctx context.Context, c *cluster.Cluster) (s experiment.Status, err error) {
+func status(ctx context.Context, c *bed.Bed) (s experiment.Status, err error) {
 	v, err := c.Client.QueryWorkflow(ctx, experiment.ResearchID(tag), "", workflows.QueryStatus)
 	if err != nil {
 		return s, err
