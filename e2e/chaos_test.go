@@ -14,9 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/autoresearch-go/autoresearch/activities/proposer/llm/llmtest"
 	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
-	"github.com/autoresearch-go/autoresearch/workers"
 )
 
 // Chaos kills at random moments. To look for longer, or to repeat a failure:
@@ -67,14 +67,15 @@ func script(t *testing.T, experiments int) string {
 // which they are decided depends on which candidate was prepared first, and so
 // do the verdicts: checkLedger sees to it that they follow from that order.
 func TestChaosLeavesNoTrace(t *testing.T) {
+	t.Parallel()
 	c := chaosOf(t, 6)
 	const tag = "chaos"
 	experiments := 8 + 4*c.kills // enough to be killed in
-	up := []string{"up", "--target", "noop", "--proposer", "script", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--seeds", "2", "--exit"}
+	up := []string{"up", "--target", "noop", "--proposer", "script", "--parallel", "2", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--seeds", "2", "--exit"}
 	calm, wild := newUser(t).noop(), newUser(t)
 	git(t, wild.clone, "fetch", "-q", calm.clone, "HEAD")
 	git(t, wild.clone, "reset", "-q", "--hard", "FETCH_HEAD")
-	calm.env = []string{workers.ScriptEnv + "=" + script(t, experiments)}
+	calm.env = []string{"AUTORESEARCH_SCRIPT=" + script(t, experiments)}
 	wild.env = calm.env
 	calm.run(up...)
 
@@ -109,6 +110,42 @@ func (u *user) outcome(r experiment.Result) string {
 		text += fmt.Sprintf(" %d:%v", m.Seed, m.ValBpb)
 	}
 	return text
+}
+
+// The same with a language model that goes away now and then, in the middle of
+// an answer even: what was stored is not asked for again.
+func TestChaosLanguageModel(t *testing.T) {
+	t.Parallel()
+	c := chaosOf(t, 6)
+	const tag = "chaos"
+	experiments := 8 + 3*c.kills
+	m := newModel(t, llmtest.Options{Latency: 100 * time.Millisecond})
+	u := newUser(t).noop()
+	u.env = m.env(apiKey)
+	up := []string{"up", "--target", "noop", "--parallel", "2", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--exit"}
+	cut := func() string {
+		m.shut()
+		m.open()
+		return " connection"
+	}
+	busy := func() string {
+		m.fail(status(503, `{"error":{"message":"overloaded"}}`, "Retry-After", "1"))
+		<-time.After(c.between(0, 2*time.Second)) // a way to fail that lasts
+		m.fail(nil)
+		return " model"
+	}
+	u.survive(c, up, 3*time.Second, u.killUp, u.killEngineIfThere, cut, busy, func() string { return u.killUp() + cut() + u.killEngineIfThere() })
+
+	u.checkLedger(tag, experiments)
+	u.checkAskedOnce(tag)
+	for n, missing := range m.lost(u.notes(tag)) {
+		require.Positive(t, missing, "#%d: an answer that nobody gave", n)
+		t.Logf("#%d: %d answers never arrived", n, missing)
+	}
+	for _, r := range u.history(tag)[1:] {
+		require.Equal(t, "llm", r.Proposer, "#%d", r.Experiment)
+		require.NotContains(t, r.Message, "503", "an outage is no experiment")
+	}
 }
 
 // A campaign of real training runs whose every part is killed at random

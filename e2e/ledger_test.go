@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/csv"
 	"encoding/json"
@@ -17,6 +18,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/activities/policy"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -189,10 +191,10 @@ func (u *user) revision(tag string, n int) (newest int) {
 func (u *user) checkTable(tag string, rows []experiment.Result) {
 	t := u.t
 	t.Helper()
-	f, err := os.Open(experiment.Home(u.home).Results(tag))
+	text, err := os.ReadFile(experiment.Home(u.home).Results(tag))
 	require.NoError(t, err)
-	defer f.Close()
-	table := csv.NewReader(f)
+	require.Equal(t, string(ledger.Table(rows)), string(text), "the table is what the ledger gives")
+	table := csv.NewReader(bytes.NewReader(text)) // as a stranger's script reads it
 	table.Comma, table.LazyQuotes = '\t', true
 	lines, err := table.ReadAll()
 	require.NoError(t, err)
