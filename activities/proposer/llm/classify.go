@@ -32,7 +32,7 @@ type trouble struct {
 	kind  kind
 	err   error
 	param string // unmannerly: which
-	most  int    // unmannerly: the greatest value that it may have, if the server says
+	most  int    // unmannerly: the greatest value that it may have; tooLong: the size of the context; 0: the server does not say
 }
 
 // classify is the one place that decides what a failed call means: whether
@@ -66,7 +66,9 @@ func (l *LLM) classify(x exchange, err error, model string, m manners) *trouble 
 		}
 		return t
 	case status >= 400 && noContext, status == http.StatusRequestEntityTooLarge:
-		return say(tooLong, "the prompt does not fit the model: %s is %d tokens; set it to what the server was started with", EnvContext, l.config.Context)
+		t := say(tooLong, "the prompt does not fit the model: %s is %d tokens; set it to what the server was started with", EnvContext, l.config.Context)
+		t.most = x.contextSize(c)
+		return t
 	case status >= 400 && param != "":
 		t := say(unmannerly, "it does not accept %s", param)
 		t.param, t.most = param, c.most()
@@ -181,4 +183,19 @@ func (c complaint) most() int {
 	}
 	n, _ := strconv.Atoi(found[1])
 	return n
+}
+
+// contextPattern finds the size of the context in what servers say about a prompt
+// that is too long, or in a field beside it.
+var contextPattern = regexp.MustCompile(`(?i)(?:context (?:length|size|window)\D{0,30}|"n_ctx"\s*:\s*)(\d{3,9})\b`)
+
+// contextSize is the size of the context, where the server names it.
+func (x exchange) contextSize(c complaint) int {
+	for _, text := range []string{c.message, string(x.body)} {
+		if found := contextPattern.FindStringSubmatch(text); found != nil {
+			n, _ := strconv.Atoi(found[1])
+			return n
+		}
+	}
+	return 0
 }

@@ -75,6 +75,7 @@ type LLM struct {
 	manners manners
 	works   bool   // it has answered before
 	model   string // the one that the server offers, when none is configured
+	takes   int    // tokens of context that the server says it has; 0: it has not said
 }
 
 var _ proposer.Proposer = (*LLM)(nil)
@@ -143,28 +144,33 @@ func (l *LLM) timeLeft(ctx context.Context) bool {
 	return !ok || time.Until(deadline) > l.config.Timeout
 }
 
-// ask makes one call and keeps its answer.
+// ask makes one call and keeps its answer. A prompt that is too long for the
+// server is made again, for the size that the server names.
 func (l *LLM) ask(ctx context.Context, t *transcript, r proposer.Request) error {
-	messages, err := l.prompt(r)
-	if err != nil {
-		return err
-	}
-	room := l.config.MaxTokens
-	if len(t.calls) > 0 {
-		last := t.calls[len(t.calls)-1]
-		messages[len(messages)-1].Content += last.advice()
-		if last.cutOff() {
-			room = l.moreRoom(last, messages)
+	for {
+		messages, err := l.prompt(r)
+		if err != nil {
+			return err
+		}
+		room := l.config.MaxTokens
+		if len(t.calls) > 0 {
+			last := t.calls[len(t.calls)-1]
+			messages[len(messages)-1].Content += last.advice()
+			if last.cutOff() {
+				room = l.moreRoom(last, messages)
+			}
+		}
+		model, trouble := l.chosen(ctx)
+		if trouble == nil {
+			var c call
+			if c, trouble = l.chat(ctx, model, messages, room); trouble == nil {
+				return t.keep(ctx, c)
+			}
+		}
+		if trouble.kind != tooLong || !l.learnContext(trouble.most) {
+			return l.explain(ctx, trouble)
 		}
 	}
-	model, trouble := l.chosen(ctx)
-	if trouble == nil {
-		var c call
-		if c, trouble = l.chat(ctx, model, messages, room); trouble == nil {
-			return t.keep(ctx, c)
-		}
-	}
-	return l.explain(ctx, trouble)
 }
 
 // moreRoom is all that the context leaves for an answer after one was cut off.
@@ -173,7 +179,7 @@ func (l *LLM) moreRoom(last call, messages []message) int {
 	if used == 0 {
 		used = tokensOf(messages)
 	}
-	return max(l.config.Context-used-100, 2*int(last.Spent.CompletionTokens), 256)
+	return max(l.context()-used-100, 2*int(last.Spent.CompletionTokens), 256)
 }
 
 // harvest makes the answer of the first call that can be used.
@@ -333,4 +339,37 @@ func (l *LLM) proven() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.works
+}
+
+// leastContext is the smallest size of a context that is believed.
+const leastContext = 1024
+
+// learnContext keeps the size that the server names, if that is news: smaller
+// than what we thought.
+func (l *LLM) learnContext(size int) bool {
+	if size < leastContext || size >= l.context() {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.takes = size
+	return true
+}
+
+// context is how many tokens a prompt and its answer share.
+func (l *LLM) context() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.takes > 0 {
+		return min(l.takes, l.config.Context)
+	}
+	return l.config.Context
+}
+
+// limit says where the size of the context comes from.
+func (l *LLM) limit() string {
+	if n := l.context(); n < l.config.Context {
+		return fmt.Sprintf("%s takes %d in all", l.at.host, n)
+	}
+	return fmt.Sprintf("%s is %d", EnvContext, l.config.Context)
 }

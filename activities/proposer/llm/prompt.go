@@ -11,7 +11,6 @@ import (
 	openai "github.com/sashabaranov/go-openai"
 
 	"github.com/autoresearch-go/autoresearch/activities/proposer"
-	"github.com/autoresearch-go/autoresearch/activities/search"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -63,6 +62,9 @@ type bounds struct {
 
 var generous = bounds{tries: 40, near: 6, chain: 15, failures: 10, running: 64, hints: 20, points: 12, log: 40, raw: maxRaw, program: 32 << 10}
 
+// modest is for the narrow question: small models lose the thread in long texts.
+var modest = bounds{tries: 10, near: 0, chain: 3, failures: 0, running: 4, hints: 5, points: 0, log: 8, raw: 600, program: 4 << 10}
+
 // shrinks is the order in which a prompt is made smaller until it fits. The
 // oldest tries go first, program.md last. The files are never cut: an edit needs
 // every line.
@@ -90,12 +92,14 @@ var shrinks = []struct {
 	{func(b *bounds) *int { return &b.raw }, []int{500}},
 }
 
-// reserve is the part of the context that is kept for the answer.
-func (c Config) reserve() int {
-	if c.MaxTokens > 0 {
-		return min(c.MaxTokens, c.Context/2)
+// room is what the context leaves for a prompt, and what is kept for the answer.
+func (l *LLM) room() (prompt, answer int) {
+	context := l.context()
+	answer = min(max(context/4, 512), 16384)
+	if most := l.config.MaxTokens; most > 0 {
+		answer = min(most, context/2)
 	}
-	return min(max(c.Context/4, 512), 16384)
+	return context - answer, answer
 }
 
 // prompt is a user message in the making.
@@ -107,29 +111,53 @@ type prompt struct {
 	b       strings.Builder
 }
 
-// prompt is the conversation for a request, as large as the context allows.
+// prompt is the conversation for a request, as large as the context allows. Where
+// the full question does not fit, or has proved too much, it is the narrow one.
 func (l *LLM) prompt(r proposer.Request) ([]message, error) {
 	if len(r.Files) == 0 {
 		return nil, refuse("experiment %d has no file that may be edited", r.Number)
 	}
-	p := &prompt{bounds: generous, r: r, reserve: l.config.reserve(), seen: map[int][]proposer.Point{}}
-	room := l.config.Context - p.reserve
-	messages := l.render(p)
+	room, reserve := l.room()
+	p := &prompt{bounds: generous, r: r, reserve: reserve, seen: map[int][]proposer.Point{}}
+	found := tunables(r.Files)
+	narrow := func() []message { return l.narrow(p, found) }
+	if len(found) > 0 && p.wantsNarrow(l.Name()) {
+		p.bounds = modest
+		if messages, _ := p.fit(room, narrow); messages != nil {
+			return messages, nil
+		}
+		p.bounds = generous
+	}
+	messages, least := p.fit(room, func() []message { return l.render(p) })
+	if messages == nil && len(found) > 0 {
+		p.bounds = modest
+		messages, _ = p.fit(room, narrow)
+	}
+	if messages == nil {
+		return nil, refuse("%s: with the least around it the prompt has about %d tokens, and %d are kept for the answer, but %s: use a model that takes more, started with a larger context",
+			sizes(r.Files), least, reserve, l.limit())
+	}
+	return messages, nil
+}
+
+// fit makes a prompt smaller until it has room. If it never has, it says how many
+// tokens the smallest has.
+func (p *prompt) fit(room int, render func() []message) (messages []message, least int) {
+	messages = render()
 	for _, s := range shrinks {
 		for _, n := range s.to {
 			if tokensOf(messages) <= room {
-				return messages, nil
+				return messages, 0
 			}
 			field := s.field(&p.bounds)
 			*field = min(*field, n)
-			messages = l.render(p)
+			messages = render()
 		}
 	}
-	if tokensOf(messages) <= room {
-		return messages, nil
+	if n := tokensOf(messages); n > room {
+		return nil, n
 	}
-	return nil, refuse("%s: with the least around it the prompt has about %d tokens, and %d are kept for the answer, but %s is %d: raise it if the model takes more, or use a model that does",
-		sizes(r.Files), tokensOf(messages), p.reserve, EnvContext, l.config.Context)
+	return messages, 0
 }
 
 func (l *LLM) render(p *prompt) []message {
@@ -146,7 +174,7 @@ func (l *LLM) render(p *prompt) []message {
 	}
 	return []message{
 		{openai.ChatMessageRoleSystem, contract},
-		{openai.ChatMessageRoleUser, l.hidden.redact(strings.TrimSpace(p.b.String()))},
+		{openai.ChatMessageRoleUser, p.text(l)},
 	}
 }
 
@@ -274,13 +302,8 @@ func (p *prompt) otherForms() {
 // constants names the tunable constants.
 func constants(files map[string][]byte) []string {
 	var out []string
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		if path.Ext(name) == ".go" {
-			found, _ := search.Parse(name, files[name])
-			for _, c := range found {
-				out = append(out, c.Name)
-			}
-		}
+	for _, c := range tunables(files) {
+		out = append(out, c.Name)
 	}
 	return out
 }

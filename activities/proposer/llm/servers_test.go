@@ -71,11 +71,14 @@ func TestServers(t *testing.T) {
 		{name: "unknown model, 404", script: []llmtest.Step{llmtest.Fail(404, "The model `x` does not exist", "model_not_found")}, calls: 1, err: "refused", says: []string{"OPENAI_MODEL", "it has researcher"}},
 		{name: "unknown model, 400", script: []llmtest.Step{llmtest.Status(400, body("x is not a valid model ID"))}, calls: 1, err: "refused", says: []string{"OPENAI_MODEL"}},
 		{name: "unknown model, in words", script: []llmtest.Step{llmtest.Status(404, `{"error":"model 'x' not found, try pulling it first"}`)}, calls: 1, err: "refused", says: []string{"try pulling", "OPENAI_MODEL"}},
-		{name: "too long", script: []llmtest.Step{llmtest.Fail(400, "This model's maximum context length is 2048 tokens", "context_length_exceeded")}, calls: 1, err: "refused", says: []string{"AUTORESEARCH_LLM_CONTEXT"}},
+		{name: "too long", script: []llmtest.Step{llmtest.Fail(400, "Please reduce the length of the messages", "context_length_exceeded")}, calls: 1, err: "refused", says: []string{"AUTORESEARCH_LLM_CONTEXT"}},
 		{name: "too long, llama.cpp", script: []llmtest.Step{llmtest.Status(500, body("the request exceeds the available context size"))}, calls: 1, err: "refused", says: []string{"AUTORESEARCH_LLM_CONTEXT"}},
 		{name: "a request it does not take", script: []llmtest.Step{llmtest.Status(422, `{"detail":[{"loc":["body"],"msg":"odd"}]}`)}, calls: 1, err: "refused", says: []string{"does not accept", "odd"}},
 
 		// What is asked again at once.
+		{name: "too long, with the size", script: []llmtest.Step{llmtest.Fail(400, "This model's maximum context length is 2048 tokens. However, you requested 9000 tokens", "context_length_exceeded"), llmtest.Answer(good)}, calls: 2},
+		{name: "too long, llama.cpp, with the size", script: []llmtest.Step{llmtest.Status(400, `{"error":{"code":400,"message":"request (9000 tokens) exceeds the available context size (4096 tokens), try increasing it","type":"exceed_context_size_error","n_ctx":4096}}`), llmtest.Answer(good)}, calls: 2},
+		{name: "too long, with a size that explains nothing", script: []llmtest.Step{llmtest.Fail(400, "This model's maximum context length is 200000 tokens", "context_length_exceeded")}, calls: 1, err: "refused", says: []string{"AUTORESEARCH_LLM_CONTEXT"}},
 		{name: "cut off, then well", script: []llmtest.Step{llmtest.Truncated(good[:200]), llmtest.Answer(good)}, calls: 2},
 		{name: "cut off with a whole edit", script: []llmtest.Step{llmtest.Truncated(good), llmtest.Answer(good)}, calls: 2},
 		{name: "cut off twice for talking", script: []llmtest.Step{llmtest.Truncated(long), llmtest.Truncated(long)}, calls: 2, fails: "cut off after 100 tokens"},
@@ -120,8 +123,9 @@ func TestServers(t *testing.T) {
 			}
 			require.NotEmpty(t, a.Proposal.Title)
 			filtered := int64(strings.Count(n.all(), `"seconds": 0,`)) // status 400 costs nothing
-			require.Equal(t, 1000*(int64(c.calls)-filtered), a.Spent.PromptTokens, "all calls of the round are counted")
-			require.Len(t, n.text, c.calls)
+			paid := c.calls - strings.Count(c.name, "with the size")   // nor does a prompt that is too long
+			require.Equal(t, 1000*(int64(paid)-filtered), a.Spent.PromptTokens, "all calls of the round are counted")
+			require.Len(t, n.text, paid)
 		})
 	}
 }
