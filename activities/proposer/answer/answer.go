@@ -96,6 +96,9 @@ func Parse(text string, files map[string][]byte) Answer {
 		p := read(text)
 		a = p.header()
 		a.Edits, a.Failure = p.edits(files)
+		if p.settings && p.guessed { // a sentence says less than NAME = value
+			a.Title = titleOf(a.Edits)
+		}
 	} else {
 		a.Failure = failure
 	}
@@ -181,6 +184,7 @@ func (p *page) forms(files map[string][]byte) []form {
 		return out
 	}
 	if edits, failure := p.constants(files); len(edits) > 0 || failure != nil {
+		p.settings = len(edits) > 0
 		add("a list of constants", edits, failure)
 	} else if edits, failure, ok := p.bareFile(files); ok {
 		add("the whole file", edits, failure)

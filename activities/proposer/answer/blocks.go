@@ -38,6 +38,9 @@ type page struct {
 	code    int     // where a diff or file without a fence begins; -1: nowhere
 	object  *object // the answer is JSON
 	failure *experiment.Failure
+
+	guessed  bool // the title is the first sentence
+	settings bool // the edits are a list of constants
 }
 
 // read takes an answer apart. What is between markers is a block wherever it

@@ -59,7 +59,14 @@ func (p *page) header() Answer {
 	a.Title = bounded(a.Title, maxTitle)
 	a.Hypothesis, a.Expected = bounded(a.Hypothesis, maxHypothesis), bounded(a.Expected, maxExpected)
 	if a.Title == "" {
-		a.Title = bounded(firstOf(heading(rest), firstSentence(a.Hypothesis), prose(rest)), maxTitle)
+		a.Title = bounded(heading(rest), maxTitle)
+	}
+	if a.Title == "" {
+		p.guessed = true
+		if a.Hypothesis == "" {
+			a.Hypothesis = bounded(prose(rest), maxHypothesis)
+		}
+		a.Title = bounded(firstOf(firstSentence(a.Hypothesis), prose(rest)), maxTitle)
 	}
 	return a
 }

@@ -153,6 +153,9 @@ func (l *LLM) ask(ctx context.Context, t *transcript, r proposer.Request) error 
 			return err
 		}
 		room := l.config.MaxTokens
+		if room == 0 && narrowed(messages) {
+			room = narrowRoom
+		}
 		if len(t.calls) > 0 {
 			last := t.calls[len(t.calls)-1]
 			messages[len(messages)-1].Content += last.advice()
@@ -179,7 +182,11 @@ func (l *LLM) moreRoom(last call, messages []message) int {
 	if used == 0 {
 		used = tokensOf(messages)
 	}
-	return max(l.context()-used-100, 2*int(last.Spent.CompletionTokens), 256)
+	all := max(l.context()-used-100, 2*int(last.Spent.CompletionTokens), 256)
+	if narrowed(messages) && last.Room > 0 {
+		return min(all, 4*last.Room)
+	}
+	return all
 }
 
 // harvest makes the answer of the first call that can be used.
@@ -199,14 +206,14 @@ func (l *LLM) harvest(t *transcript, r proposer.Request) (proposer.Answer, bool)
 				}
 			}
 		case strings.TrimSpace(c.Content) != "":
-			return l.answer(c.Content, "", t, r), true
+			return l.answer(c, c.Content, "", t, r), true
 		case strings.TrimSpace(c.Reasoning) != "":
-			if a := l.answer(c.Reasoning, "", t, r); a.Failure == nil {
+			if a := l.answer(c, c.Reasoning, "", t, r); a.Failure == nil {
 				return a, true
 			}
 		}
 		if failure != "" {
-			return l.answer(c.Content, failure, t, r), true
+			return l.answer(c, c.Content, failure, t, r), true
 		}
 	}
 	return proposer.Answer{}, false
@@ -268,8 +275,13 @@ const (
 // answer reads a text as a proposal. Where no edit can be read, the text itself
 // stands in for the hypothesis: people see what the model said, and the model
 // does in the repair round.
-func (l *LLM) answer(text, failure string, t *transcript, r proposer.Request) proposer.Answer {
+func (l *LLM) answer(c call, text, failure string, t *transcript, r proposer.Request) proposer.Answer {
 	parsed := answer.Parse(text, r.Files)
+	if failure != "" {
+		parsed.Failure = &experiment.Failure{Reason: experiment.InvalidEdit, Message: failure}
+	} else if parsed.Failure == nil && narrowed(c.Messages) {
+		parsed.Failure = outside(r.Files, parsed.Edits)
+	}
 	p := experiment.Proposal{
 		Title:      oneLine(parsed.Title, maxTitle),
 		Hypothesis: cut(strings.TrimSpace(cleanText(parsed.Hypothesis)), maxHypothesis),
@@ -278,12 +290,8 @@ func (l *LLM) answer(text, failure string, t *transcript, r proposer.Request) pr
 		Parent:     r.Parent.Commit,
 		Edits:      parsed.Edits,
 	}
-	if failure != "" {
-		parsed.Failure = &experiment.Failure{Reason: experiment.InvalidEdit, Message: failure}
-		p.Edits = nil
-	}
-	if parsed.Failure != nil && len(p.Edits) == 0 {
-		p.Hypothesis = middle(cleanText(text), maxRaw)
+	if parsed.Failure != nil {
+		p.Edits, p.Hypothesis = nil, middle(cleanText(text), maxRaw)
 	}
 	if p.Title == "" && parsed.Failure == nil {
 		p.Title = "an edit without a title"

@@ -11,6 +11,7 @@ import (
 
 	openai "github.com/sashabaranov/go-openai"
 
+	"github.com/autoresearch-go/autoresearch/activities/proposer"
 	"github.com/autoresearch-go/autoresearch/activities/search"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -66,6 +67,9 @@ func (l *LLM) narrow(p *prompt, found []search.Constant) []message {
 	p.say("")
 	p.digest()
 	p.wishes()
+	if p.r.Complaint != nil {
+		p.complaint()
+	}
 	p.say("\nPropose an experiment: one of the constants above, with a new value.")
 	messages := []message{{openai.ChatMessageRoleSystem, narrowContract}, {openai.ChatMessageRoleUser, p.text(l)}}
 	for _, e := range examples(found, 3*p.r.Number+p.r.Round) {
@@ -73,22 +77,16 @@ func (l *LLM) narrow(p *prompt, found []search.Constant) []message {
 		p.say("Propose another experiment, in the same form.")
 		messages = append(messages, message{openai.ChatMessageRoleAssistant, e}, message{openai.ChatMessageRoleUser, p.text(l)})
 	}
-	if p.r.Complaint != nil {
-		p.b.Reset()
-		p.complaint()
-		messages[len(messages)-1].Content = p.text(l)
-	}
 	return messages
 }
 
-// complaint says in few words why the last answer was no good. The answer itself
-// is left out: a small model would say it again.
+// complaint says in few words why the last answer was no good. It stands before
+// the examples, and without the answer: what comes last, a small model repeats.
 func (p *prompt) complaint() {
 	what, _, _ := strings.Cut(p.r.Complaint.Message, "\n")
 	what, _, _ = strings.Cut(what, " Answer with ")
-	p.say("The last answer failed (%s):", p.r.Complaint.Reason)
+	p.say("\nThe last answer failed (%s):", p.r.Complaint.Reason)
 	p.data(oneLine(what, maxLine))
-	p.say("\nPropose another experiment, in the same form: a sentence, and one of the constants above with a new value.")
 }
 
 func (p *prompt) text(l *LLM) string { return l.hidden.redact(strings.TrimSpace(p.b.String())) }
@@ -160,4 +158,32 @@ func plainNumber(literal string) string {
 		return literal
 	}
 	return search.Plain(literal)
+}
+
+// narrowed says that a conversation is the narrow question.
+func narrowed(messages []message) bool {
+	return len(messages) > 0 && messages[0].Content == narrowContract
+}
+
+// narrowRoom bounds an answer of two lines. One that is cut off has four times as
+// much at the next call, so that a model may also think.
+const narrowRoom = 512
+
+// outside says which constants have left the values that their comments allow,
+// as the narrow question demands. An edit of the file itself may change both.
+func outside(before map[string][]byte, edits []experiment.Edit) *experiment.Failure {
+	after, failure := proposer.ApplyEdits(before, edits)
+	if failure != nil {
+		return failure
+	}
+	for _, name := range slices.Sorted(maps.Keys(after)) {
+		if path.Ext(name) != ".go" {
+			continue
+		}
+		_, was := search.Parse(name, before[name])
+		if _, err := search.Parse(name, after[name]); err != nil && was == nil {
+			return &experiment.Failure{Reason: experiment.InvalidEdit, Message: oneLine(err.Error(), 500)}
+		}
+	}
+	return nil
 }
