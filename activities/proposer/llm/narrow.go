@@ -65,7 +65,10 @@ func (l *LLM) narrow(p *prompt, found []search.Constant) []message {
 	p.say("# The constants of the program\n")
 	p.fence("", p.declarations(found))
 	p.say("")
+	all := p.r.History // answers that were no edits teach nothing here, and are a bad example
+	p.r.History = filter(all, func(r experiment.Result) bool { return r.Reason != experiment.InvalidEdit })
 	p.digest()
+	p.r.History = all
 	p.wishes()
 	if p.r.Complaint != nil {
 		p.complaint()

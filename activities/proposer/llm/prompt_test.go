@@ -82,6 +82,8 @@ func TestPrompts(t *testing.T) {
 	first.History, first.Parent = first.History[:1], experiment.Incumbent{Commit: "c0"}
 	ahead := rich()
 	ahead.Parent = experiment.Incumbent{Experiment: 52, Commit: "c52"}
+	lost := struggling(t)
+	lost.Files = first.Files
 	for name, c := range map[string]struct {
 		r       proposer.Request
 		context int
@@ -93,6 +95,8 @@ func TestPrompts(t *testing.T) {
 		"repair-unread":    {r: unread},
 		"repair-build":     {r: repair(rich(), edits, experiment.BuildFailed, log)},
 		"rich-small":       {r: rich(), context: 3072},
+		"narrow":           {r: lost},
+		"narrow-repair":    {r: repair(lost, nil, experiment.InvalidEdit, "the answer sets Beta3, which is not a constant of the file. Answer with SEARCH/REPLACE blocks."), context: 2048},
 		"repair-log-small": {r: repair(rich(), edits, experiment.BuildFailed, log), context: 4096},
 	} {
 		t.Run(name, func(t *testing.T) {
