@@ -43,9 +43,18 @@ func launch(ctx context.Context, o Options, dir, bin string) (*Cluster, error) {
 	// A port may be taken between the choice and the engine's bind: try others.
 	// And a start that was killed, for memory say, deserves another.
 	for attempt := 1; ; attempt++ {
-		state, err := startEngine(ctx, dir, bin, front, ui)
+		_, err := startEngine(ctx, dir, bin, front, ui)
 		if err == nil {
-			return dialEngine(ctx, o, dir, state)
+			// It may be killed in this very moment, which adopt tells from one
+			// that is stuck.
+			var c *Cluster
+			if c, err = adopt(ctx, o, dir); c != nil || err != nil {
+				return c, err
+			}
+			err = &Error{
+				Attempt: "start the Temporal engine in " + dir, Err: errors.New("it ended as soon as it was ready (signal: killed)"),
+				Advice: "run the same command again; the log is " + filepath.Join(dir, logName),
+			}
 		}
 		again := strings.Contains(err.Error(), "address already in use") || strings.Contains(err.Error(), "(signal: killed)")
 		if attempt == 3 || !again {
