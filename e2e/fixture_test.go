@@ -190,20 +190,24 @@ func (p *process) kill() {
 }
 
 // wait waits for a clean end.
-func (p *process) wait(limit time.Duration) {
+func (p *process) wait() {
 	p.t.Helper()
 	select {
 	case <-p.done:
 		require.NoError(p.t, p.err, "%s\n%s", p.name, p.output())
-	case <-time.After(limit):
-		require.FailNow(p.t, "still running", "%s after %v\n%s", p.name, limit, p.output())
+	case <-time.After(patience):
+		require.FailNow(p.t, "still running", "%s after %v\n%s", p.name, patience, p.output())
 	}
 }
 
+// patience bounds each wait. Nothing takes as long, but on a machine with ten
+// other things to do.
+const patience = 6 * time.Minute
+
 // eventually polls until the condition holds.
-func eventually(t *testing.T, what string, limit time.Duration, condition func() bool) {
+func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, limit, 50*time.Millisecond, what)
+	require.Eventually(t, condition, patience, 50*time.Millisecond, what)
 }
 
 // engineState is what the engine says of itself in the home.
@@ -236,7 +240,7 @@ func (u *user) killEngine() {
 	pid := u.enginePID()
 	require.Positive(u.t, pid, "no engine to kill")
 	require.NoError(u.t, syscall.Kill(pid, syscall.SIGKILL))
-	eventually(u.t, "the engine is dead", 10*time.Second, func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
+	eventually(u.t, "the engine is dead", func() bool { return syscall.Kill(pid, 0) != nil || zombie(pid) })
 }
 
 func zombie(pid int) bool {
@@ -292,7 +296,7 @@ func (u *user) checkpoints(tag string, n int) []string {
 // training waits until experiment n trains and has a checkpoint to resume from.
 func (u *user) training(tag string, n int) {
 	u.t.Helper()
-	eventually(u.t, fmt.Sprintf("experiment %d trains", n), 3*time.Minute, func() bool {
+	eventually(u.t, fmt.Sprintf("experiment %d trains", n), func() bool {
 		return len(u.steps(tag, n)) > 0 && len(u.checkpoints(tag, n)) > 0
 	})
 }
@@ -301,7 +305,7 @@ func (u *user) training(tag string, n int) {
 // and has a checkpoint. Which one it is depends on the verdicts before it.
 func (u *user) trainsNext(tag string, known ...int) (n int) {
 	u.t.Helper()
-	eventually(u.t, fmt.Sprintf("an experiment trains other than the baseline and %v", known), 3*time.Minute, func() bool {
+	eventually(u.t, fmt.Sprintf("an experiment trains other than the baseline and %v", known), func() bool {
 		for _, n = range u.begun(tag) {
 			if n > 0 && !slices.Contains(known, n) && len(u.steps(tag, n)) > 0 && len(u.checkpoints(tag, n)) > 0 {
 				return true

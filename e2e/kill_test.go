@@ -4,9 +4,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -28,7 +29,7 @@ func TestKillAnything(t *testing.T) {
 	reached := u.steps(tag, first)
 	p.kill() // `up` with its workers: the trainer dies with it, the engine lives
 	require.Positive(t, u.enginePID(), "the engine outlives the worker")
-	eventually(t, "the trainer died with its worker", 20*time.Second, func() bool { return len(u.trainers()) == 0 })
+	eventually(t, "the trainer died with its worker", func() bool { return len(u.trainers()) == 0 })
 
 	p = u.start(up...)
 	second := u.trainsNext(tag, first)
@@ -38,7 +39,7 @@ func TestKillAnything(t *testing.T) {
 	p = u.start(up...)
 	u.trainsNext(tag, first, second)
 	u.killEngine()
-	p.wait(5 * time.Minute)
+	p.wait()
 
 	u.checkLedger(tag, 3)
 	u.checkResumed(tag, first, reached[len(reached)-1])
@@ -49,11 +50,11 @@ func TestKillWorker(t *testing.T) {
 	u := newUser(t)
 	const tag = "worker"
 	w := u.start("worker")
-	eventually(t, "the engine is ready", 2*time.Minute, func() bool { return u.engine().Ready && u.enginePID() > 0 })
+	eventually(t, "the engine is ready", func() bool { return u.engine().Ready && u.enginePID() > 0 })
 	u.run("start", "--tag", tag, "--experiments", "1", "--budget", "2s", "--seeds", "1")
 	u.training(tag, 1)
 	w.kill()
-	eventually(t, "the trainer died with its worker", 20*time.Second, func() bool { return len(u.trainers()) == 0 })
+	eventually(t, "the trainer died with its worker", func() bool { return len(u.trainers()) == 0 })
 	u.start("worker")
 
 	c := u.temporal()
@@ -62,6 +63,25 @@ func TestKillWorker(t *testing.T) {
 	require.Equal(t, 1, best.Experiments)
 	u.checkLedger(tag, 1)
 	require.Greater(t, row(t, u.history(tag), 1).Measurements[0].Attempts, 1, "the killed run was attempted again")
+}
+
+// The engine is killed the moment it is ready, before anybody has talked to it.
+func TestEngineKilledWhenReady(t *testing.T) {
+	t.Parallel()
+	u := newUser(t).noop()
+	const tag = "ready"
+	p := u.start("up", "--target", "noop", "--tag", tag, "--experiments", "1", "--exit")
+	for killed := 0; killed < 2; {
+		if s := u.engine(); s.Ready && u.enginePID() > 0 {
+			_ = syscall.Kill(s.PID, syscall.SIGKILL)
+			eventually(t, "it is dead", func() bool { return u.enginePID() != s.PID })
+			killed++
+		}
+		require.False(t, p.ended(), p.output())
+		runtime.Gosched() // no pause: the moment is the test
+	}
+	p.wait()
+	u.checkLedger(tag, 1)
 }
 
 // trainers lists the trainer processes of this home.

@@ -4,6 +4,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -15,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -49,7 +50,9 @@ func newModel(t *testing.T, o llmtest.Options, script ...llmtest.Step) *model {
 	m := &model{t: t, server: llmtest.NewWith(t, o, script...), address: "127.0.0.1:0"}
 	to, err := url.Parse(m.server.Address())
 	require.NoError(t, err)
-	m.proxy = httputil.NewSingleHostReverseProxy(to)
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.ErrorLog = log.New(io.Discard, "", 0) // connections that break are what this is for
+	m.proxy = proxy
 	m.open()
 	t.Cleanup(m.shut)
 	return m
@@ -64,7 +67,7 @@ func (m *model) env(key string) []string {
 func (m *model) open() {
 	m.t.Helper()
 	var l net.Listener
-	eventually(m.t, "the address of the language model is free", time.Minute, func() (ok bool) {
+	eventually(m.t, "the address of the language model is free", func() (ok bool) {
 		var err error
 		l, err = net.Listen("tcp", m.address)
 		return err == nil

@@ -28,7 +28,7 @@ func TestOutage(t *testing.T) {
 	m.shut()
 	waits := func(cause string) {
 		t.Helper()
-		eventually(t, "up says that it waits: "+cause, 3*time.Minute, func() bool {
+		eventually(t, "up says that it waits: "+cause, func() bool {
 			_, told, _ := strings.Cut(p.output(), "waiting for the language model: ")
 			return strings.Contains(told, cause)
 		})
@@ -39,20 +39,20 @@ func TestOutage(t *testing.T) {
 	waits("503 Service Unavailable")
 	m.fail(status(429, `{"error":{"message":"slow down"}}`, "Retry-After", "2"))
 	waits("429 Too Many Requests")
-	eventually(t, "what was prepared is trained and decided", 3*time.Minute, func() bool {
+	eventually(t, "what was prepared is trained and decided", func() bool {
 		s := u.status(tag)
 		return s.Experiments > 0 && !strings.Contains(stages(s), "training") && !strings.Contains(stages(s), "ready")
 	})
 	decided, lost := u.history(tag), m.lost(u.notes(tag)) // an answer may have been under way when the server went
 	require.Regexp(t, `trouble   waiting for the language model: .*429 Too Many Requests`, u.run("status", "--tag", tag))
 	before := m.seen()
-	eventually(t, "a server that names a time is asked again after that time", time.Minute, func() bool { return m.seen() >= before+2 })
+	eventually(t, "a server that names a time is asked again after that time", func() bool { return m.seen() >= before+2 })
 	require.Equal(t, len(decided), len(u.history(tag)), "no experiment came of the outage")
 	require.Empty(t, u.status(tag).Trouble, "it is not paused")
 	require.Equal(t, experiment.Running, u.status(tag).Phase)
 
 	m.fail(nil)
-	p.wait(5 * time.Minute)
+	p.wait()
 	require.Contains(t, p.output(), "it goes on")
 	u.checkLedger(tag, 5)
 	for _, r := range u.history(tag)[1:] {
@@ -105,7 +105,7 @@ func TestPaidAnswerSurvives(t *testing.T) {
 	up := []string{"up", "--target", "noop", "--tag", tag, "--experiments", "8", "--exit"}
 
 	p := u.start(up...)
-	eventually(t, "the first answer is stored", 3*time.Minute, func() bool { return exists(u.noteOf(tag, 1)) })
+	eventually(t, "the first answer is stored", func() bool { return exists(u.noteOf(tag, 1)) })
 	p.kill()
 	lost := m.lost(u.notes(tag))
 	require.NotContains(t, lost, 1, "its answer is stored")
@@ -118,14 +118,14 @@ func TestPaidAnswerSurvives(t *testing.T) {
 		case <-answered: // the response is on its way: it arrives, or it does not
 			<-time.After(time.Duration(rand.IntN(20)) * time.Millisecond)
 		case <-p.done: // nothing was left to ask
-		case <-time.After(3 * time.Minute):
+		case <-time.After(patience):
 			require.FailNow(t, "nothing was asked", p.output())
 		}
 		p.kill()
 		lost = m.lost(u.notes(tag))
 	}
 	t.Logf("asked, and killed before the answer was stored: %v", lost)
-	u.start(up...).wait(5 * time.Minute)
+	u.start(up...).wait()
 	u.checkLedger(tag, experiments)
 	require.Equal(t, lost, m.lost(u.notes(tag)), "what was stored was not asked for again")
 	u.checkAskedOnce(tag)
@@ -180,15 +180,15 @@ func TestKeyGoesBad(t *testing.T) {
 	u.env = m.env(apiKey)
 	const tag = "badkey"
 	p := u.start("up", "--target", "noop", "--tag", tag, "--experiments", "6", "--exit")
-	eventually(t, "the campaign is paused", 2*time.Minute, func() bool { return u.status(tag).Phase == experiment.Paused })
+	eventually(t, "the campaign is paused", func() bool { return u.status(tag).Phase == experiment.Paused })
 	require.Contains(t, u.status(tag).Trouble, "401 Unauthorized")
 	require.Contains(t, u.status(tag).Trouble, "check OPENAI_API_KEY")
-	eventually(t, "up says so", time.Minute, func() bool { return strings.Contains(p.output(), "to go on: autoresearch resume --tag badkey") })
+	eventually(t, "up says so", func() bool { return strings.Contains(p.output(), "to go on: autoresearch resume --tag badkey") })
 	require.NotContains(t, p.output(), apiKey)
 
 	m.fail(nil)
 	u.run("resume", "--tag", tag)
-	p.wait(3 * time.Minute)
+	p.wait()
 	u.checkLedger(tag, 6)
 	u.checkPaidOnce(tag, m)
 }

@@ -3,7 +3,6 @@ package e2e
 import (
 	"os"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -17,19 +16,19 @@ func TestParallelResumes(t *testing.T) {
 	const tag = "pair"
 	up := []string{"up", "--tag", tag, "--parallel", "2", "--cores", "1", "--experiments", "4", "--budget", "3s", "--seeds", "2", "--exit"}
 	p := u.start(up...)
-	eventually(t, "status shows two trainings", 5*time.Minute, func() bool {
+	eventually(t, "status shows two trainings", func() bool {
 		training := u.inStage(tag, experiment.Training)
 		return len(training) == 2 && training[0] > 0
 	})
 	pair := u.pair(tag)
 	require.LessOrEqual(t, len(u.trainers()), 2)
 	p.kill()
-	eventually(t, "the trainers died with their worker", 20*time.Second, func() bool { return len(u.trainers()) == 0 })
+	eventually(t, "the trainers died with their worker", func() bool { return len(u.trainers()) == 0 })
 	for _, n := range pair {
 		require.False(t, u.trained(tag, n), "#%d was killed in the middle", n)
 	}
 
-	u.start(up...).wait(5 * time.Minute)
+	u.start(up...).wait()
 	u.checkLedger(tag, 4)
 	for _, n := range pair {
 		u.checkResumed(tag, n, 1)
@@ -42,7 +41,7 @@ func TestParallelResumes(t *testing.T) {
 // pair waits until two experiments are in training and have checkpoints.
 func (u *user) pair(tag string) (pair []int) {
 	u.t.Helper()
-	eventually(u.t, "two experiments have checkpoints", 3*time.Minute, func() bool {
+	eventually(u.t, "two experiments have checkpoints", func() bool {
 		pair = nil
 		for _, n := range u.begun(tag) {
 			if n > 0 && len(u.steps(tag, n)) > 0 && len(u.checkpoints(tag, n)) > 0 && !u.trained(tag, n) {

@@ -47,7 +47,7 @@ func TestPostgresCluster(t *testing.T) {
 	c, err := client.Dial(client.Options{HostPort: address})
 	require.NoError(t, err)
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	require.NoError(t, c.GetWorkflow(ctx, "research-pg", "").Get(ctx, nil))
 	u.checkDecisions("pg", 2)
@@ -79,7 +79,7 @@ func startPostgres(t *testing.T) int {
 	pg := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-h", "127.0.0.1", "-p", strconv.Itoa(port), "-k", dir)
 	pg.SysProcAttr, pg.Dir = as, dir
 	stopAtEnd(t, pg, syscall.SIGINT)
-	eventually(t, "PostgreSQL answers", 30*time.Second, func() bool {
+	eventually(t, "PostgreSQL answers", func() bool {
 		return exec.Command(filepath.Join(bin, "pg_isready"), "-h", "127.0.0.1", "-p", strconv.Itoa(port)).Run() == nil
 	})
 	return port
@@ -118,7 +118,7 @@ func startServer(t *testing.T, server string, db int) string {
 	}
 	stopAtEnd(t, cmd, syscall.SIGTERM)
 	address := fmt.Sprintf("127.0.0.1:%d", ports["FRONTEND_GRPC_PORT"])
-	eventually(t, "the server answers", time.Minute, func() bool {
+	eventually(t, "the server answers", func() bool {
 		c, err := client.Dial(client.Options{HostPort: address})
 		if err == nil {
 			c.Close()

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -31,7 +30,7 @@ func TestLanguageModelCampaign(t *testing.T) {
 	const experiments = 3
 	p := u.start("up", "--tag", tag, "--experiments", "3", "--budget", "1s", "--seeds", "1")
 	u.cleanEnvironment()
-	eventually(t, "the campaign is complete", 5*time.Minute, func() bool { return strings.Contains(p.output(), "stay until Ctrl-C") })
+	eventually(t, "the campaign is complete", func() bool { return strings.Contains(p.output(), "stay until Ctrl-C") })
 	require.Contains(t, p.output(), "proposer  llm, researcher at 127.0.0.1:")
 
 	rows := u.history(tag)
@@ -60,7 +59,7 @@ func TestLanguageModelCampaign(t *testing.T) {
 func (u *user) cleanEnvironment() {
 	u.t.Helper()
 	var environ []byte
-	eventually(u.t, "a trainer runs", 3*time.Minute, func() bool {
+	eventually(u.t, "a trainer runs", func() bool {
 		for _, pid := range u.trainers() {
 			b, err := os.ReadFile("/proc/" + pid + "/environ")
 			if err == nil && len(b) > 0 {
@@ -130,7 +129,7 @@ func (u *user) histories() []byte {
 	t := u.t
 	t.Helper()
 	c := u.temporal()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	list, err := c.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000})
 	require.NoError(t, err)

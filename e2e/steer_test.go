@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -22,7 +21,7 @@ import (
 // ones, and names the first of them.
 func (u *user) awaiting(tag string, known ...int) (n int) {
 	u.t.Helper()
-	eventually(u.t, "a candidate waits for approval", 3*time.Minute, func() bool {
+	eventually(u.t, "a candidate waits for approval", func() bool {
 		for _, n = range u.inStage(tag, experiment.Awaiting) {
 			if !slices.Contains(known, n) {
 				return true
@@ -41,7 +40,7 @@ func TestApproval(t *testing.T) {
 	const tag = "asked"
 	p := u.start("up", "--target", "noop", "--tag", tag, "--experiments", "8", "--approve", "--approve-within", "1h", "--exit")
 	first := u.awaiting(tag)
-	eventually(t, "up asks", time.Minute, func() bool {
+	eventually(t, "up asks", func() bool {
 		return strings.Contains(p.output(), "autoresearch approve "+strconv.Itoa(first)+" --tag asked")
 	})
 	u.fails(1, "experiment 99 is not under way", "approve", "99", "--tag", tag)
@@ -49,9 +48,9 @@ func TestApproval(t *testing.T) {
 	second := u.awaiting(tag, first)
 	u.run("approve", strconv.Itoa(second), "--tag", tag)
 	u.run("approval", "reject", "--within", "3s", "--tag", tag)
-	eventually(t, "the default rejects one", 2*time.Minute, func() bool { return len(u.rejected(tag)) >= 2 })
+	eventually(t, "the default rejects one", func() bool { return len(u.rejected(tag)) >= 2 })
 	u.run("approval", "accept", "--within", "1s", "--tag", tag)
-	p.wait(3 * time.Minute)
+	p.wait()
 
 	u.checkLedger(tag, 8)
 	rows := u.history(tag)
@@ -89,7 +88,7 @@ func TestIdeaAndProgram(t *testing.T) {
 	const tag = "idea"
 	p := u.start("up", "--tag", tag, "--experiments", "3", "--budget", "1s", "--seeds", "1", "--exit")
 	u.training(tag, 0)
-	eventually(t, "the first experiment is proposed", 3*time.Minute, func() bool {
+	eventually(t, "the first experiment is proposed", func() bool {
 		return exists(filepath.Join(experiment.Home(u.home).Artifacts(), experiment.Key(tag, 1, "proposal-0-0.json")))
 	})
 	program := filepath.Join(u.clone, "program.md")
@@ -107,7 +106,7 @@ func TestIdeaAndProgram(t *testing.T) {
 	u.fails(1, "the patch does not fit commit", "propose", u.stale(patch), "--tag", tag)
 	u.run("propose", patch, "--hypothesis", "the cap is too high", "--tag", tag)
 
-	p.wait(5 * time.Minute)
+	p.wait()
 	require.NoError(t, os.WriteFile(program, text, 0o644))
 	u.checkLedger(tag, 3)
 	rows := u.history(tag)
@@ -183,9 +182,9 @@ func TestStopWithPrepared(t *testing.T) {
 	const tag = "stopped"
 	p := u.start("up", "--tag", tag, "--experiments", "20", "--budget", "5s", "--seeds", "1", "--exit")
 	trains := u.trainsNext(tag)
-	eventually(t, "a candidate is prepared for either verdict", 4*time.Minute, func() bool { return len(u.inStage(tag, experiment.Ready)) == 2 })
+	eventually(t, "a candidate is prepared for either verdict", func() bool { return len(u.inStage(tag, experiment.Ready)) == 2 })
 	u.run("stop", "--tag", tag)
-	p.wait(3 * time.Minute)
+	p.wait()
 	decided := numbers(u.history(tag))
 	require.Contains(t, decided, trains)
 	open := slices.DeleteFunc(u.begun(tag), func(n int) bool { return slices.Contains(decided, n) })
@@ -193,7 +192,7 @@ func TestStopWithPrepared(t *testing.T) {
 	before, lost := m.calls(), m.lost(u.notes(tag))
 
 	all := len(decided) - 1 + len(open)
-	u.start("up", "--tag", tag, "--experiments", strconv.Itoa(all), "--exit").wait(5 * time.Minute)
+	u.start("up", "--tag", tag, "--experiments", strconv.Itoa(all), "--exit").wait()
 	u.checkLedger(tag, all)
 	reused := 0
 	for _, n := range open {

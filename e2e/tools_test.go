@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -54,7 +53,7 @@ func TestTemporalClients(t *testing.T) {
 	tctl, temporal := tool(t, "tctl"), tool(t, "temporal")
 	u := newUser(t)
 	u.start("worker")
-	eventually(t, "the engine is ready", 2*time.Minute, func() bool { return u.engine().Ready && u.enginePID() > 0 })
+	eventually(t, "the engine is ready", func() bool { return u.engine().Ready && u.enginePID() > 0 })
 	cli := func(name string, args ...string) string {
 		t.Helper()
 		cmd := exec.Command(name, args...)
@@ -68,16 +67,16 @@ func TestTemporalClients(t *testing.T) {
 		cli(tctl, "workflow", "start", "--taskqueue", "research", "--workflow_type", "Research",
 			"--workflow_id", "research-mar5", "--execution_timeout", "0",
 			"--input", `{"tag":"mar5","budget":"1s","seeds":1}`)
-		eventually(t, "the baseline is measured", 3*time.Minute, func() bool {
+		eventually(t, "the baseline is measured", func() bool {
 			return strings.Contains(cli(tctl, "workflow", "query", "--wid", "research-mar5", "--qt", "best"), "val_bpb") && u.decided("mar5") > 0
 		})
 		require.Contains(t, cli(tctl, "workflow", "query", "--wid", "research-mar5", "--qt", "best"), "commit")
 		cli(tctl, "workflow", "signal", "--wid", "research-mar5", "--name", "hint", "--input", `{"text":"try a larger batch"}`)
-		eventually(t, "the best score is a search attribute", time.Minute, func() bool {
+		eventually(t, "the best score is a search attribute", func() bool {
 			return strings.Contains(cli(tctl, "workflow", "describe", "--wid", "research-mar5"), "BestValBpb")
 		})
 		cli(tctl, "workflow", "signal", "--wid", "research-mar5", "--name", "stop")
-		eventually(t, "the campaign is complete", 3*time.Minute, func() bool {
+		eventually(t, "the campaign is complete", func() bool {
 			return strings.Contains(cli(tctl, "workflow", "describe", "--wid", "research-mar5"), "Completed")
 		})
 	})
@@ -85,13 +84,13 @@ func TestTemporalClients(t *testing.T) {
 	t.Run("temporal", func(t *testing.T) {
 		cli(temporal, "workflow", "start", "--task-queue", "research", "--type", "Research",
 			"--workflow-id", "research-apr1", "--input", `{"tag":"apr1","budget":"1s","seeds":1}`)
-		eventually(t, "the first experiment is decided", 3*time.Minute, func() bool { return u.decided("apr1") > 1 })
+		eventually(t, "the first experiment is decided", func() bool { return u.decided("apr1") > 1 })
 		require.Contains(t, cli(temporal, "workflow", "query", "--workflow-id", "research-apr1", "--type", "best"), "val_bpb")
 		cli(temporal, "workflow", "signal", "--workflow-id", "research-apr1", "--name", "hint", "--input", `{"text":"try a larger batch"}`)
 		require.Contains(t, cli(temporal, "workflow", "update", "execute", "--workflow-id", "research-apr1",
 			"--name", "set_budget", "--input", `{"experiments":40}`), "the limits are 40 experiments")
 		cli(temporal, "workflow", "signal", "--workflow-id", "research-apr1", "--name", "stop")
-		eventually(t, "the campaign is complete", 3*time.Minute, func() bool {
+		eventually(t, "the campaign is complete", func() bool {
 			return strings.Contains(cli(temporal, "workflow", "describe", "--workflow-id", "research-apr1"), "COMPLETED") ||
 				strings.Contains(cli(temporal, "workflow", "describe", "--workflow-id", "research-apr1"), "Completed")
 		})
@@ -157,7 +156,7 @@ func TestResumeOverUncommittedChanges(t *testing.T) {
 	require.NoError(t, os.WriteFile(edited, append(src, "// an idea\n"...), 0o644))
 
 	p := u.start(up("old", "2")...)
-	p.wait(3 * time.Minute)
+	p.wait()
 	require.Contains(t, p.output(), "trainer/train.go; the campaign goes on from the commit that it started with")
 	u.fails(2, "the target has changes that are not committed: trainer/train.go", up("new", "1")...)
 
