@@ -34,7 +34,7 @@ const perSlot = 12
 
 // onEngine measures all variants in turn, several times over, so that a busy
 // moment of the machine meets all of them.
-func onEngine(ctx context.Context, proposers []string, slots []int, times int) (map[variant][]gap, error) {
+func onEngine(ctx context.Context, proposers []string, slots []int, times int, from time.Duration) (map[variant][]gap, error) {
 	b, err := bed.Make(ctx)
 	if err != nil {
 		return nil, err
@@ -51,6 +51,11 @@ func onEngine(ctx context.Context, proposers []string, slots []int, times int) (
 					return nil, fmt.Errorf("measure %s with %d slots: %w", p, n, err)
 				}
 				gaps[v] = append(gaps[v], found...)
+				for _, g := range found {
+					if from > 0 && g.idle >= from {
+						fmt.Fprintln(os.Stderr, g)
+					}
+				}
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -17,10 +18,20 @@ import (
 
 // gap is the time in which a slot was idle, between two candidates.
 type gap struct {
+	tag      string // of the campaign
+	next     int    // the candidate after it
 	idle     time.Duration
 	busy     time.Duration // of the slot, with the candidate after the gap
 	prepared bool          // the candidate was, before the slot became idle
 	parts    [len(partNames)]time.Duration
+}
+
+func (g gap) String() string {
+	text := fmt.Sprintf("%s, before #%d: idle %v, prepared %v", g.tag, g.next, g.idle, g.prepared)
+	for i, part := range g.parts {
+		text += fmt.Sprintf("; %s %v", partNames[i], part.Round(time.Millisecond))
+	}
+	return text
 }
 
 // partNames are the steps from one candidate to the next, as histories show them.
@@ -64,7 +75,9 @@ func readGaps(ctx context.Context, b *bed.Bed, tag string, experiments int) ([]g
 		slices.SortFunc(all, func(a, b marks) int { return a.began.Compare(b.began) })
 		for i, m := range all[1:] {
 			if before := all[i]; before.number > 0 && m.number > 0 && m.idle > 0 { // the baseline has gaps of its own
-				gaps = append(gaps, between(before, m))
+				g := between(before, m)
+				g.tag, g.next = tag, m.number
+				gaps = append(gaps, g)
 			}
 		}
 	}

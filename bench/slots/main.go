@@ -36,9 +36,9 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("slots "+args[0], flag.ExitOnError)
 	slots := flags.String("slots", "1,2,4,8", "numbers of slots")
 	proposers := flags.String("proposers", "hpo,llm", "who proposes")
-	experiments := flags.Int("experiments", 120, "of each simulated campaign")
+	experiments := flags.Int("experiments", 40, "of each simulated campaign, for each slot")
 	times := flags.Int("times", 3, "campaigns of each kind")
-	gaps := flags.Duration("gaps", 0, "list simulated gaps of at least this, with what was done meanwhile")
+	gaps := flags.Duration("gaps", 0, "list gaps of at least this, with what was done meanwhile")
 	_ = flags.Parse(args[1:])
 	var counts []int
 	for _, text := range strings.Split(*slots, ",") {
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string) error {
 	case "simulate":
 		return simulate(names, counts, *experiments, *times, *gaps)
 	case "engine":
-		found, err := onEngine(ctx, names, counts, *times)
+		found, err := onEngine(ctx, names, counts, *times, *gaps)
 		if err != nil {
 			return err
 		}

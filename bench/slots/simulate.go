@@ -21,7 +21,7 @@ func simulate(proposers []string, slots []int, experiments, times int, from time
 	for _, p := range proposers {
 		for _, kind := range simulated[p] {
 			for _, n := range slots {
-				if err := simulateOne(kind(n, experiments), times, from); err != nil {
+				if err := simulateOne(kind(n, n*experiments), times, from); err != nil {
 					return err
 				}
 			}
