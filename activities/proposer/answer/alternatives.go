@@ -53,6 +53,9 @@ func (p *page) nothing(files map[string][]byte) *experiment.Failure {
 		}
 		return refuse("the code in the answer (%s) is neither a SEARCH/REPLACE block nor the whole file%s, so it has no place in %s. %s", excerpt(f.lines), why(f, files), names, askBlocks)
 	}
+	if name, line := p.unclear(files); name != "" {
+		return refuse("the line %q sets %s to something that is no single number or string, so it is not read as a setting. Write each constant as NAME = value, alone on its line. %s", clip(line, 100), name, askBlocks)
+	}
 	return refuse("the answer has no edits, only prose. Propose one change to %s. %s", names, askBlocks)
 }
 

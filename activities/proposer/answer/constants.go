@@ -36,10 +36,7 @@ type wish struct{ name, value, line string }
 // constants reads an answer without blocks as a list of new values. Nothing and
 // no failure: it is no such list.
 func (p *page) constants(files map[string][]byte) ([]experiment.Edit, *experiment.Failure) {
-	declared := map[string][]constant{}
-	for _, name := range editable(files) {
-		declare(newFile(name, string(files[name])), declared)
-	}
+	declared := declaredIn(files)
 	wishes, ok := p.wishes(declared)
 	if !ok || len(wishes) == 0 {
 		return nil, nil
@@ -76,6 +73,29 @@ func (p *page) constants(files map[string][]byte) ([]experiment.Edit, *experimen
 		return nil, refuse("the answer sets the constants to the values that they have, so nothing changes.")
 	}
 	return apply(blocks, files)
+}
+
+// declaredIn returns the constants of all files by name.
+func declaredIn(files map[string][]byte) map[string][]constant {
+	declared := map[string][]constant{}
+	for _, name := range editable(files) {
+		declare(newFile(name, string(files[name])), declared)
+	}
+	return declared
+}
+
+// unclear finds a line that sets a constant of the files to something that is no
+// literal, and so is not read as a setting.
+func (p *page) unclear(files map[string][]byte) (name, line string) {
+	declared := declaredIn(files)
+	for i, line := range p.lines {
+		if m := setting.FindStringSubmatch(clip(line, 300)); m != nil && p.prose[i] && len(declared[m[1]]) > 0 {
+			if _, ok := wishOf(line); !ok {
+				return m[1], strings.TrimSpace(line)
+			}
+		}
+	}
+	return "", ""
 }
 
 // wishes gathers the lines Name = value of a page: a fence with nothing else in
@@ -116,12 +136,19 @@ func wishOf(line string) (wish, bool) {
 	if a := arrow.FindStringSubmatch(value); a != nil && literalKind(strings.Trim(a[1], " `*")) != "" {
 		value = a[2]
 	}
+	if m := remark.FindStringSubmatch(value); m != nil {
+		value = m[1]
+	}
 	value = strings.Trim(value, " \t`*;,")
 	if literalKind(value) == "" && !bareWord.MatchString(value) {
 		return wish{}, false
 	}
 	return wish{m[1], value, line}, true
 }
+
+// remark is a literal with a remark on the old value: 0.03 (was 0.02). Other
+// remarks, such as (or 0.05), may change what is meant.
+var remark = regexp.MustCompile(`(?i)^([^\s()]+)\s+\((?:(?:it )?(?:was|previously|originally|formerly|instead of|(?:(?:up|down|increased|decreased|raised|lowered|reduced) )?from)\b:? *[^\s()]*|[^\s()]+ (?:before|previously|originally))\)\s*[.;,]?$`)
 
 var bareWord = regexp.MustCompile(`^[A-Za-z]\w{0,30}$`)
 
