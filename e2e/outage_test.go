@@ -101,19 +101,27 @@ func TestPaidAnswerSurvives(t *testing.T) {
 	u := newUser(t).noop()
 	u.env = m.env(apiKey)
 	const tag = "paid"
-	const experiments = 8
-	up := []string{"up", "--target", "noop", "--tag", tag, "--experiments", "8", "--exit"}
+	const experiments = 12
+	up := []string{"up", "--target", "noop", "--tag", tag, "--experiments", "12", "--exit"}
 
-	p := u.start(up...)
-	eventually(t, "the first answer is stored", func() bool { return exists(u.noteOf(tag, 1)) })
-	p.kill()
-	lost := m.lost(u.notes(tag))
-	require.NotContains(t, lost, 1, "its answer is stored")
-	for range 3 {
+	hits := 0 // kills between an answer's note and the proposal that is made of it
+	for known := []int{}; len(known) < 5 && hits < 2; {
+		p := u.start(up...)
+		n := u.nextNote(p, tag, known)
+		p.kill()
+		if !exists(u.proposalOf(tag, n)) {
+			hits++
+		}
+		require.NotContains(t, m.lost(u.notes(tag)), n, "its answer is stored")
+		known = append(known, n)
+	}
+	t.Logf("killed %d times with an answer and no proposal", hits)
+	var lost map[int]int
+	for range 2 {
 		for len(answered) > 0 {
 			<-answered
 		}
-		p = u.start(up...)
+		p := u.start(up...)
 		select {
 		case <-answered: // the response is on its way: it arrives, or it does not
 			<-time.After(time.Duration(rand.IntN(20)) * time.Millisecond)
@@ -129,6 +137,26 @@ func TestPaidAnswerSurvives(t *testing.T) {
 	u.checkLedger(tag, experiments)
 	require.Equal(t, lost, m.lost(u.notes(tag)), "what was stored was not asked for again")
 	u.checkAskedOnce(tag)
+}
+
+// nextNote waits for the first answer of an experiment that is none of the known
+// ones, almost without a pause: what is made of it is stored a moment later.
+func (u *user) nextNote(p *process, tag string, known []int) int {
+	u.t.Helper()
+	for began := time.Now(); time.Since(began) < patience && !p.ended(); {
+		for n := range 12 {
+			if !slices.Contains(known, n) && !exists(u.proposalOf(tag, n)) && exists(u.noteOf(tag, n)) {
+				return n
+			}
+		}
+		<-time.After(200 * time.Microsecond)
+	}
+	require.FailNow(u.t, "no answer is stored", p.output())
+	return 0
+}
+
+func (u *user) proposalOf(tag string, n int) string {
+	return filepath.Join(experiment.Home(u.home).Artifacts(), experiment.Key(tag, n, "proposal-0-0.json"))
 }
 
 // lost counts the questions to which no answer is stored.
