@@ -5,6 +5,7 @@ import (
 	"go/parser"
 	"go/scanner"
 	"go/token"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -47,7 +48,7 @@ func (p *page) constants(files map[string][]byte) ([]experiment.Edit, *experimen
 		found := declared[w.name]
 		switch {
 		case len(found) == 0:
-			return nil, refuse("the answer sets %s, which is not a constant of the file. %s", w.name, askBlocks)
+			return nil, refuse("the answer sets %s, which is not a constant of the file; %s. %s", w.name, listed(declared), askBlocks)
 		case len(found) > 1:
 			return nil, refuse("the answer sets %s, which is declared %d times. %s", w.name, len(found), askBlocks)
 		}
@@ -82,6 +83,19 @@ func declaredIn(files map[string][]byte) map[string][]constant {
 		declare(newFile(name, string(files[name])), declared)
 	}
 	return declared
+}
+
+// listed says which constants there are.
+func listed(declared map[string][]constant) string {
+	const most = 40
+	names := slices.Sorted(maps.Keys(declared))
+	switch {
+	case len(names) == 0:
+		return "it has none with a literal value"
+	case len(names) > most:
+		names = append(names[:most], "...")
+	}
+	return "those are " + strings.Join(names, ", ")
 }
 
 // unclear finds a line that sets a constant of the files to something that is no

@@ -114,7 +114,7 @@ func TestNarrowAnswers(t *testing.T) {
 		"far out":  {"Hypothesis: 36 may do better than 0.08 within the budget.\nEmbedLR = 36", "", "EmbedLR is 36: outside of its range 0.005..1"},
 		"no such":  {"Hypothesis: 0.96 may do better.\nBeta3 = 0.96", "", "sets Beta3, which is not a constant"},
 		"sentence": {"16", "", "no edits, only prose"},
-		"not one":  {"Hypothesis: all.\nBeta1 = 0.85; Beta2 = 0.96; Beta3 = 0.947", "", "no edits, only prose"},
+		"not one":  {"Hypothesis: all.\nBeta1 = 0.85; Beta2 = 0.96; Beta3 = 0.947", "", "sets Beta1 to something that is no single number"},
 		"no list":  {"Hypothesis: fewer.\nContext = 36500", "", "not one of 64, 128, 256, 512"},
 	} {
 		t.Run(name, func(t *testing.T) {
