@@ -125,8 +125,9 @@ func (u *user) decided(tag string) int {
 
 // TestRecordedFields pins the names that automation relies on.
 func TestRecordedFields(t *testing.T) {
-	u := newUser(t)
-	u.run("up", "--tag", "fields", "--experiments", "1", "--budget", "1s", "--seeds", "1", "--exit")
+	t.Parallel()
+	u := newUser(t).noop()
+	u.run("up", "--target", "noop", "--tag", "fields", "--experiments", "1", "--exit")
 	has := func(line string, names ...string) {
 		t.Helper()
 		var fields map[string]any
@@ -145,20 +146,21 @@ func TestRecordedFields(t *testing.T) {
 // Somebody edits the target while the machine is off: the campaign goes on from
 // the commit that it started with, and a new one is refused.
 func TestResumeOverUncommittedChanges(t *testing.T) {
-	u := newUser(t)
+	t.Parallel()
+	u := newUser(t).noop()
 	up := func(tag, experiments string) []string {
-		return []string{"up", "--tag", tag, "--experiments", experiments, "--budget", "1s", "--seeds", "1", "--exit"}
+		return []string{"up", "--target", "noop", "--tag", tag, "--experiments", experiments, "--exit"}
 	}
 	u.run(up("old", "1")...)
-	edited := filepath.Join(u.clone, "trainer", "train.go")
+	edited := filepath.Join(u.clone, "noop", "train.go")
 	src, err := os.ReadFile(edited)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(edited, append(src, "// an idea\n"...), 0o644))
 
 	p := u.start(up("old", "2")...)
 	p.wait()
-	require.Contains(t, p.output(), "trainer/train.go; the campaign goes on from the commit that it started with")
-	u.fails(2, "the target has changes that are not committed: trainer/train.go", up("new", "1")...)
+	require.Contains(t, p.output(), "noop/train.go; the campaign goes on from the commit that it started with")
+	u.fails(2, "the target has changes that are not committed: noop/train.go", up("new", "1")...)
 
 	require.NoError(t, os.WriteFile(edited, src, 0o644))
 	u.checkLedger("old", 2)
