@@ -9,6 +9,7 @@
 //	config.go      what can be configured, and the address of the server
 //	secrets.go     what must not leave this process, and text made clean
 //	prompt.go      the conversation: contract, file, digest, repair; its bounds
+//	narrow.go      the smaller question, for small contexts and small models
 //	digest.go      the campaign's past in few words
 //	client.go      one call, in the manners that the server is used to
 //	classify.go    the one place that decides what a failed call means
@@ -23,8 +24,8 @@
 // connection, a timeout, status 5xx or 429, an answer that breaks off, that is no
 // JSON or has nothing in it) is an error that may be retried, with the server's
 // own Retry-After in a proposer.WaitError. What somebody has to change (key,
-// model, address, credit, the size of the context) wraps proposer.ErrRefused and
-// says what to change.
+// model, address, credit, a context that nothing fits into) wraps
+// proposer.ErrRefused and says what to change.
 //
 // What the model says is an answer, with a Failure where it is no usable edit:
 // text that cannot be read as an edit, and, at the second time in a round, an
