@@ -137,6 +137,18 @@ type SlotTime struct {
 	BusySeconds float64  `json:"busy_seconds"`
 	IdleSeconds float64  `json:"idle_seconds"` // between the end of one candidate's work and the start of the next training
 	BusyShare   *float64 `json:"busy_share"`   // null until something has been measured
+
+	Free      int       `json:"free,omitempty"`      // slots that wait for a candidate now
+	FreeSince time.Time `json:"free_since,omitzero"` // since their number last changed
+}
+
+// At counts the waiting that goes on at a moment, too: a slot that finds no
+// candidate for an hour is not busy, though no training has measured that yet.
+func (t SlotTime) At(now time.Time) SlotTime {
+	if t.Free > 0 && now.After(t.FreeSince) {
+		t.Add(0, float64(t.Free)*now.Sub(t.FreeSince).Seconds())
+	}
+	return t
 }
 
 // Add counts one measurement.

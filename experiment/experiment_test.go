@@ -211,3 +211,14 @@ func TestProposalMarkdownShowsTheEdit(t *testing.T) {
 	require.Contains(t, md, "# raise LR")
 	require.Contains(t, md, "<<<<<<< SEARCH\nLR = 1\n=======\nLR = 2\n>>>>>>> REPLACE")
 }
+
+// A slot that waits now is not busy, though no training has measured that yet.
+func TestSlotsThatWait(t *testing.T) {
+	now := time.Unix(1_000_000, 0)
+	var slots SlotTime
+	slots.Add(300, 0)
+	require.InDelta(t, 1, *slots.At(now).BusyShare, 1e-12, "none waits")
+	slots.Free, slots.FreeSince = 2, now.Add(-50*time.Second)
+	require.InDelta(t, 0.75, *slots.At(now).BusyShare, 1e-12)
+	require.InDelta(t, 1, *slots.BusyShare, 1e-12, "what is measured stays")
+}

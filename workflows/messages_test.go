@@ -264,3 +264,26 @@ func TestCancelWhilePaused(t *testing.T) {
 	require.Equal(t, "cancelled", c.status().StopReason)
 	require.Empty(t, c.status().Running, "nothing is begun any more")
 }
+
+// A slot that finds no candidate is shown, and counts as idle; but not while the
+// campaign is paused.
+func TestFreeSlots(t *testing.T) {
+	c := minuteCampaign(t)
+	c.OnActivity("Propose", anything, anything).Return(c.d.Propose).After(10 * time.Minute)
+	start := c.Now()
+	c.at(30*time.Second, func() { require.Zero(t, c.status().Slots.Free, "the baseline trains") })
+	c.at(5*time.Minute, func() {
+		slots := c.status().Slots
+		require.Equal(t, 1, slots.Free)
+		require.Equal(t, time.Minute, slots.FreeSince.Sub(start).Round(time.Second))
+		c.SignalWorkflow(workflows.MessagePause, nil)
+	})
+	c.at(6*time.Minute, func() {
+		require.Zero(t, c.status().Slots.Free)
+		c.SignalWorkflow(workflows.MessageResume, nil)
+	})
+	c.at(10*time.Minute+30*time.Second, func() { require.Zero(t, c.status().Slots.Free, "experiment 1 trains") })
+	_, err := c.run(oneSeed(1))
+	require.NoError(t, err)
+	require.Zero(t, c.status().Slots.Free)
+}

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -31,6 +32,23 @@ func (r *research) schedule(ctx workflow.Context) {
 	r.grant(ctx)
 	if r.StopReason == "" && r.fatal == nil && !r.Paused {
 		r.fill(ctx)
+	}
+	r.countFree(ctx)
+}
+
+// countFree notes how many slots wait for a candidate, and since when. While the
+// campaign is paused or ends, and before there is anything to compare with,
+// nothing waits.
+func (r *research) countFree(ctx workflow.Context) {
+	free := 0
+	if r.Baseline != nil && !r.Paused && r.StopReason == "" {
+		free = max(0, r.Limits.Slots()-r.taken())
+	}
+	if free != r.Slots.Free {
+		r.Slots.Free, r.Slots.FreeSince = free, workflow.Now(ctx)
+	}
+	if free == 0 {
+		r.Slots.FreeSince = time.Time{}
 	}
 }
 

@@ -37,7 +37,7 @@ type State struct {
 	Noise      experiment.Noise            `json:"noise"`                 // after the newest decision
 	Tally      experiment.Tally            `json:"tally"`                 //
 	Recent     []experiment.Brief          `json:"recent,omitempty"`      // in order of decision
-	Slots      experiment.SlotTime         `json:"slots"`                 //
+	Slots      experiment.SlotTime         `json:"slots"`                 // Free is what the scheduler left
 	Spent      experiment.Spent            `json:"spent,omitzero"`        //
 	Hints      []string                    `json:"hints,omitempty"`       // not yet handed to a proposer
 	Ideas      []activities.TakeIdeaResult `json:"ideas,omitempty"`       // not yet begun

@@ -55,7 +55,7 @@ func (a *app) printStatus(st experiment.Status, work look, idle time.Duration) {
 	if !st.StartedAt.IsZero() {
 		a.line(fmt.Sprintf("started   %s (%s ago)", st.StartedAt.Local().Format("2006-01-02 15:04"), span(a.now().Sub(st.StartedAt).Truncate(time.Second))))
 	}
-	a.line("slots     " + slotsLine(st, idle))
+	a.line("slots     " + slotsLine(st, idle, a.now()))
 	if st.Spent != (experiment.Spent{}) {
 		a.line("spent     " + spentLine(st.Spent))
 	}
@@ -115,14 +115,20 @@ func statusLine(o ongoing, st experiment.Status, now time.Time) string {
 	return text
 }
 
-// slotsLine is "2, busy 99.3 % (idle 0.41s between two training runs)".
-func slotsLine(st experiment.Status, idle time.Duration) string {
+// slotsLine is "2, busy 99.3 % (idle 0.41 s per training, median); 1 waits for a
+// candidate, 2m3s".
+func slotsLine(st experiment.Status, idle time.Duration, now time.Time) string {
 	text := fmt.Sprint(st.Limits.Slots())
 	if share := st.Slots.BusyShare; share != nil {
 		text += ", busy " + percent(*share)
 	}
 	if idle > 0 {
 		text += fmt.Sprintf(" (idle %.2f s per training, median)", idle.Seconds())
+	}
+	if wait := now.Sub(st.Slots.FreeSince).Truncate(time.Second); st.Slots.Free == 1 && wait > 0 {
+		text += fmt.Sprintf("; 1 waits for a candidate, %s", span(wait))
+	} else if st.Slots.Free > 1 && wait > 0 {
+		text += fmt.Sprintf("; %d wait for a candidate, %s", st.Slots.Free, span(wait))
 	}
 	return text
 }

@@ -106,6 +106,19 @@ func TestStatusOfTheLedger(t *testing.T) {
 	require.InDelta(t, 320/322.5, *st.Slots.BusyShare, 1e-9)
 }
 
+// The line of the slots also tells of those that stand still now.
+func TestSlotsLine(t *testing.T) {
+	now := time.Date(2026, 3, 5, 14, 0, 0, 0, time.UTC)
+	st := experiment.Status{Limits: experiment.Limits{Parallel: 4}}
+	require.Equal(t, "4", slotsLine(st, 0, now))
+	st.Slots.Add(995, 5)
+	require.Equal(t, "4, busy 99.5 % (idle 0.27 s per training, median)", slotsLine(st, 270*time.Millisecond, now))
+	st.Slots.Free, st.Slots.FreeSince = 1, now.Add(-125*time.Second)
+	require.Contains(t, slotsLine(st, 0, now), "; 1 waits for a candidate, 2m05s")
+	st.Slots.Free = 2
+	require.Contains(t, slotsLine(st, 0, now), "; 2 wait for a candidate, 2m05s")
+}
+
 // An error may quote a file, and a file may be anything.
 func TestErrorsThatQuote(t *testing.T) {
 	a, out := newApp(t)
