@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -178,10 +177,6 @@ func TestFailedApplyIsDecided(t *testing.T) {
 // command that it runs, and does both again in another. The git on its path is
 // a script that counts, and kills its parent instead of the k-th command.
 func TestKill(t *testing.T) {
-	realGit, err := exec.LookPath("git")
-	if err != nil {
-		t.Fatal(err)
-	}
 	original := newCheckout(t)
 	r := newResearch(t, original, setLR("0.02"))
 	c := prepared(t, r)
@@ -197,20 +192,9 @@ func TestKill(t *testing.T) {
 	want := applyAndDecide(t, copied())
 	killed := 0
 	for k := 1; ; k++ {
-		dir, bin := copied(), t.TempDir()
-		script := fmt.Sprintf("#!/bin/sh\necho x >>%[1]s/count\n[ $(wc -l <%[1]s/count) -eq %[2]d ] && kill -9 $PPID\nexec %[3]s \"$@\"\n", bin, k, realGit)
-		writeFile(t, filepath.Join(bin, "git"), script)
-		if err := os.Chmod(filepath.Join(bin, "git"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledProcess$")
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "KILLED_IN="+dir)
-		out, err := cmd.CombinedOutput()
-		if err == nil {
+		dir := copied()
+		if !killedAtGit(t, "TestKilledProcess", dir, k) {
 			break // it ran fewer than k commands
-		}
-		if cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("command %d: %v: %s", k, err, out)
 		}
 		killed++
 		in := applyAndDecide(t, dir)

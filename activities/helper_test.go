@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -201,4 +203,28 @@ func fromJSON(t testing.TB, text string, v any) {
 	if err := json.Unmarshal([]byte(text), v); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// killedAtGit runs a test of this package in a process of its own, which is
+// killed when it runs its k-th git command. It is false when there were fewer:
+// then the test has passed. The process finds its checkout in KILLED_IN.
+func killedAtGit(t *testing.T, test, checkout string, k int, env ...string) bool {
+	t.Helper()
+	git, err := exec.LookPath("git")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bin := t.TempDir()
+	script := fmt.Sprintf("#!/bin/sh\necho x >>%[1]s/count\n[ $(wc -l <%[1]s/count) -eq %[2]d ] && kill -9 $PPID\nexec %[3]s \"$@\"\n", bin, k, git)
+	writeFile(t, filepath.Join(bin, "git"), script)
+	if err := os.Chmod(filepath.Join(bin, "git"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^"+test+"$")
+	cmd.Env = append(append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "KILLED_IN="+checkout), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("git command %d: %v: %s", k, err, out)
+	}
+	return err != nil
 }

@@ -2,9 +2,7 @@ package activities
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -255,10 +253,6 @@ func TestRenewerIsAskedAnew(t *testing.T) {
 // TestKillRebase kills a process that rebases a candidate, with SIGKILL at each
 // git command that it runs, and does the same again in another.
 func TestKillRebase(t *testing.T) {
-	realGit, err := exec.LookPath("git")
-	if err != nil {
-		t.Fatal(err)
-	}
 	m := move(t, []experiment.Edit{lr("0.02")}, []experiment.Edit{replace(`= "L" `, `= "SL"`)})
 	in := m.onto(1)
 	copied := func() string {
@@ -271,20 +265,9 @@ func TestKillRebase(t *testing.T) {
 	want := rebaseAndApply(t, copied(), in)
 	killed := 0
 	for k := 1; ; k++ {
-		dir, bin := copied(), t.TempDir()
-		script := fmt.Sprintf("#!/bin/sh\necho x >>%[1]s/count\n[ $(wc -l <%[1]s/count) -eq %[2]d ] && kill -9 $PPID\nexec %[3]s \"$@\"\n", bin, k, realGit)
-		writeFile(t, filepath.Join(bin, "git"), script)
-		if err := os.Chmod(filepath.Join(bin, "git"), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		cmd := exec.Command(os.Args[0], "-test.run=^TestKilledRebase$")
-		cmd.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "KILLED_IN="+dir, "INPUT="+asJSON(t, in))
-		out, err := cmd.CombinedOutput()
-		if err == nil {
+		dir := copied()
+		if !killedAtGit(t, "TestKilledRebase", dir, k, "INPUT="+asJSON(t, in)) {
 			break // it ran fewer than k commands
-		}
-		if cmd.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("command %d: %v: %s", k, err, out)
 		}
 		killed++
 		if got := rebaseAndApply(t, dir, in); got != want {
