@@ -95,10 +95,10 @@ type Status struct {
 	StartedAt  time.Time  `json:"started_at"`
 	Baseline   *Incumbent `json:"baseline"` // null until measured
 	Noise      Noise      `json:"noise"`
-	Running    []Ongoing  `json:"running"`           // not decided yet, by number
-	Spent      Spent      `json:"spent,omitzero"`    // for proposals, since the workflow started
-	Slots      SlotTime   `json:"slots"`             // how busy the slots were, since the workflow started
-	Approval   Approval   `json:"approval,omitzero"` //
+	Running    []Ongoing  `json:"running"`        // not decided yet, by number
+	Spent      Spent      `json:"spent,omitzero"` // for proposals, since the workflow started
+	Slots      SlotTime   `json:"slots"`          // how busy the slots were, since the workflow started
+	Approval   Approval   `json:"approval,omitzero"`
 	Recent     []Brief    `json:"recent"`            // the last ten decided, newest last
 	Trouble    string     `json:"trouble,omitempty"` // what our machinery is waiting for, or why it stopped
 	StopReason string     `json:"stop_reason,omitempty"`

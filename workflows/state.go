@@ -24,28 +24,28 @@ type State struct {
 	Campaign   experiment.Campaign         `json:"campaign"` // zero until prepared
 	Limits     experiment.Limits           `json:"limits"`
 	Approval   experiment.Approval         `json:"approval,omitzero"`
-	StartedAt  time.Time                   `json:"started_at"`            // of the first of the runs that continue one another: wall_time counts from here
-	ResumedAt  time.Time                   `json:"resumed_at,omitzero"`   // end of the last pause
-	Next       int                         `json:"next"`                  // number of the next new experiment
-	Open       []activities.OpenExperiment `json:"open,omitempty"`        // begun before, ended without a decision: they come first
-	Entries    []Entry                     `json:"entries,omitempty"`     // begun and not decided; set for the next run alone
-	Before     int                         `json:"before"`                // experiments decided before StartedAt
-	Decided    int                         `json:"decided"`               // results, the baseline's included
-	LastKeep   int                         `json:"last_keep"`             // Sequence of the newest keep
-	Incumbent  *experiment.Incumbent       `json:"incumbent,omitempty"`   // after the newest decision
-	Baseline   *experiment.Incumbent       `json:"baseline,omitempty"`    //
-	Noise      experiment.Noise            `json:"noise"`                 // after the newest decision
-	Tally      experiment.Tally            `json:"tally"`                 //
-	Recent     []experiment.Brief          `json:"recent,omitempty"`      // in order of decision
-	Slots      experiment.SlotTime         `json:"slots"`                 // Free is what the scheduler left
-	Spent      experiment.Spent            `json:"spent,omitzero"`        //
-	Hints      []string                    `json:"hints,omitempty"`       // not yet handed to a proposer
-	Ideas      []activities.TakeIdeaResult `json:"ideas,omitempty"`       // not yet begun
-	Exhausted  string                      `json:"exhausted,omitempty"`   // why the proposers have nothing left to change in the incumbent
-	NoAhead    bool                        `json:"no_ahead,omitempty"`    // they have nothing left to change in a candidate that trains
-	Paused     bool                        `json:"paused,omitempty"`      //
-	Trouble    string                      `json:"trouble,omitempty"`     // why it paused itself
-	StopReason string                      `json:"stop_reason,omitempty"` //
+	StartedAt  time.Time                   `json:"started_at"`          // of the first of the runs that continue one another: wall_time counts from here
+	ResumedAt  time.Time                   `json:"resumed_at,omitzero"` // end of the last pause
+	Next       int                         `json:"next"`                // number of the next new experiment
+	Open       []activities.OpenExperiment `json:"open,omitempty"`      // begun before, ended without a decision: they come first
+	Entries    []Entry                     `json:"entries,omitempty"`   // begun and not decided; set for the next run alone
+	Before     int                         `json:"before"`              // experiments decided before StartedAt
+	Decided    int                         `json:"decided"`             // results, the baseline's included
+	LastKeep   int                         `json:"last_keep"`           // Sequence of the newest keep
+	Incumbent  *experiment.Incumbent       `json:"incumbent,omitempty"` // after the newest decision
+	Baseline   *experiment.Incumbent       `json:"baseline,omitempty"`
+	Noise      experiment.Noise            `json:"noise"` // after the newest decision
+	Tally      experiment.Tally            `json:"tally"`
+	Recent     []experiment.Brief          `json:"recent,omitempty"` // in order of decision
+	Slots      experiment.SlotTime         `json:"slots"`            // Free is what the scheduler left
+	Spent      experiment.Spent            `json:"spent,omitzero"`
+	Hints      []string                    `json:"hints,omitempty"`     // not yet handed to a proposer
+	Ideas      []activities.TakeIdeaResult `json:"ideas,omitempty"`     // not yet begun
+	Exhausted  string                      `json:"exhausted,omitempty"` // why the proposers have nothing left to change in the incumbent
+	NoAhead    bool                        `json:"no_ahead,omitempty"`  // they have nothing left to change in a candidate that trains
+	Paused     bool                        `json:"paused,omitempty"`
+	Trouble    string                      `json:"trouble,omitempty"` // why it paused itself
+	StopReason string                      `json:"stop_reason,omitempty"`
 
 	// ContinueAfter makes a run continue as new after so many events instead of
 	// when the server suggests it. Zero but in tests; it stands here, not in a
