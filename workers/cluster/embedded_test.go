@@ -59,10 +59,15 @@ func TestEngineHasOurSearchAttributes(t *testing.T) {
 	// Start the bare engine: Connect would add what is missing.
 	bin, err := BuildEngine(testContext(t), Options{})
 	require.NoError(t, err)
-	front, ui, err := choosePorts(Options{}, c.dir)
-	require.NoError(t, err)
-	s, err := startEngine(testContext(t), c.dir, bin, front, ui)
-	require.NoError(t, err)
+	var s engineState
+	for range 5 { // other tests start engines too, and may take a port first
+		front, ui, err := choosePorts(Options{Logf: t.Logf}, c.dir)
+		require.NoError(t, err)
+		if s, err = startEngine(testContext(t), c.dir, bin, front, ui); !portTaken(err) {
+			require.NoError(t, err)
+			break
+		}
+	}
 	bare, err := client.Dial(client.Options{HostPort: s.Address, Logger: quiet{}})
 	require.NoError(t, err)
 	defer bare.Close()

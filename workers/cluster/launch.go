@@ -56,14 +56,19 @@ func launch(ctx context.Context, o Options, dir, bin string) (*Cluster, error) {
 				Advice: "run the same command again; the log is " + filepath.Join(dir, logName),
 			}
 		}
-		again := strings.Contains(err.Error(), "address already in use") || strings.Contains(err.Error(), "(signal: killed)")
-		if attempt == 3 || !again {
+		if attempt == 3 || !portTaken(err) && !strings.Contains(err.Error(), "(signal: killed)") {
 			return nil, err
 		}
 		if front, ui, err = choosePorts(o, dir); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// portTaken says that somebody took the engine's port between the choice and
+// its bind.
+func portTaken(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "address already in use")
 }
 
 // startEngine starts one engine process in its own session and waits until it
