@@ -94,8 +94,8 @@ func NewGPT(run *harness.Run) *GPT {
 		return w
 	}
 	m := &GPT{
-		Embed: dev.Param("embed", harness.Vocab, Dim),
-		Head:  dev.Param("head", harness.Vocab, Dim),
+		Embed: dev.Param("embed", run.Vocab(), Dim),
+		Head:  dev.Param("head", run.Vocab(), Dim),
 	}
 	m.Embed.Normal(rng, 1)
 	for l := range Depth {

@@ -88,6 +88,10 @@ func (r *Run) close() {
 // Device returns the device that the run trains on.
 func (r *Run) Device() *tensor.Device { return r.dev }
 
+// Vocab returns V, the number of token ids: a property of the data, like the
+// meaning of each id.
+func (r *Run) Vocab() int { return Vocab }
+
 // Rand returns the run's random numbers, seeded by --seed and checkpointed.
 func (r *Run) Rand() *rand.Rand { return r.rng }
 
