@@ -163,6 +163,18 @@ func TestInPlaceHelpers(t *testing.T) {
 	}
 }
 
+// TestCautiousStep: decay only where the step goes towards zero.
+func TestCautiousStep(t *testing.T) {
+	d := openTest(t, Config{Threads: 2})
+	p, u := d.State("p", 4), d.State("u", 4)
+	p.SetHost([]float32{4, -4, 4, 4})
+	u.SetHost([]float32{2, 2, 0, -2})
+	p.CautiousStep(u, 0.5, 0.25)
+	if got, want := p.Host(), []float32{2.5, -5, 3.5, 5}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 // TestSharedSubgraph: gradients of several losses over one tape add up, and a
 // tensor used twice gets both contributions.
 func TestSharedSubgraph(t *testing.T) {

@@ -47,9 +47,17 @@ func same(op string, t *Tensor, others ...*Tensor) {
 func (t *Tensor) Lerp(b *Tensor, w float32) {
 	same("lerp", t, b)
 	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
-		for i := lo; i < hi; i++ {
-			t.data[i] += w * (b.data[i] - t.data[i])
-		}
+		t.dev.kern.Lerp(t.data[lo:hi], b.data[lo:hi], w)
+	})
+}
+
+// CautiousStep is one step along update with cautious weight decay (Chen et al.
+// 2025): t -= lr*update, and where update*t >= 0, so that both pull the same
+// way, also t -= lr*decay*t.
+func (t *Tensor) CautiousStep(update *Tensor, lr, decay float32) {
+	same("cautiousstep", t, update)
+	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
+		t.dev.kern.Cautious(t.data[lo:hi], update.data[lo:hi], lr, lr*decay)
 	})
 }
 

@@ -178,6 +178,8 @@ func vectorCalls(s *Set, n int, edit func(x []float32)) map[string][]float32 {
 	into("reluSquareGrad", func(d, x, y []float32) { s.ReluSquareGrad(d, y, x) })
 	into("softmaxGrad", func(d, x, _ []float32) { s.SoftmaxGrad(d, x, 0.3, 1.1) })
 	into("softcapGrad", func(d, x, _ []float32) { s.SoftcapGrad(d, x, 0.3, 0.01) })
+	into("lerp", func(d, x, _ []float32) { s.Lerp(d, x, 0.3) })
+	into("cautious", func(d, x, _ []float32) { s.Cautious(d, x, 0.3, 0.2) })
 	into("expSub", func(d, x, _ []float32) { r["expSub.sum"] = []float32{s.ExpSub(d, x, 0.5)} })
 	r["sum"] = []float32{s.Sum(in(1))}
 	r["dot"] = []float32{s.Dot(in(1), in(2))}

@@ -398,6 +398,50 @@ func softcapGradAVX512(z, e []float32, f, r float32) {
 //go:noescape
 func softcapGradAVX512Asm(n int, z *float32, e *float32, f float32, r float32)
 
+func lerpAVX512(dst, x []float32, w float32) {
+	n := len(x) &^ 15
+	dst = dst[:len(x)]
+	if n > 0 {
+		lerpAVX512Asm(n, &dst[0], &x[0], w)
+	}
+	if n == len(x) {
+		return
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var xPad [16]float32
+	copy(xPad[:], x[n:])
+	lerpAVX512Asm(16, &dstPad[0], &xPad[0], w)
+	copy(dst[n:], dstPad[:])
+}
+
+// lerpAVX512Asm is dst += w * (x - dst).
+//
+//go:noescape
+func lerpAVX512Asm(n int, dst *float32, x *float32, w float32)
+
+func cautiousAVX512(p, u []float32, lr, decay float32) {
+	n := len(u) &^ 15
+	p = p[:len(u)]
+	if n > 0 {
+		cautiousAVX512Asm(n, &p[0], &u[0], lr, decay)
+	}
+	if n == len(u) {
+		return
+	}
+	var pPad [16]float32
+	copy(pPad[:], p[n:])
+	var uPad [16]float32
+	copy(uPad[:], u[n:])
+	cautiousAVX512Asm(16, &pPad[0], &uPad[0], lr, decay)
+	copy(p[n:], pPad[:])
+}
+
+// cautiousAVX512Asm is p -= lr*u, and p -= decay*p where u*p >= 0.
+//
+//go:noescape
+func cautiousAVX512Asm(n int, p *float32, u *float32, lr float32, decay float32)
+
 func adamwAVX512(p, dp, m, v []float32, beta1, rest1, beta2, rest2, lr, c, eps, keep float32) {
 	n := len(v) &^ 15
 	p = p[:len(v)]
@@ -813,6 +857,50 @@ func softcapGradAVX2(z, e []float32, f, r float32) {
 //
 //go:noescape
 func softcapGradAVX2Asm(n int, z *float32, e *float32, f float32, r float32)
+
+func lerpAVX2(dst, x []float32, w float32) {
+	n := len(x) &^ 15
+	dst = dst[:len(x)]
+	if n > 0 {
+		lerpAVX2Asm(n, &dst[0], &x[0], w)
+	}
+	if n == len(x) {
+		return
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var xPad [16]float32
+	copy(xPad[:], x[n:])
+	lerpAVX2Asm(16, &dstPad[0], &xPad[0], w)
+	copy(dst[n:], dstPad[:])
+}
+
+// lerpAVX2Asm is dst += w * (x - dst).
+//
+//go:noescape
+func lerpAVX2Asm(n int, dst *float32, x *float32, w float32)
+
+func cautiousAVX2(p, u []float32, lr, decay float32) {
+	n := len(u) &^ 15
+	p = p[:len(u)]
+	if n > 0 {
+		cautiousAVX2Asm(n, &p[0], &u[0], lr, decay)
+	}
+	if n == len(u) {
+		return
+	}
+	var pPad [16]float32
+	copy(pPad[:], p[n:])
+	var uPad [16]float32
+	copy(uPad[:], u[n:])
+	cautiousAVX2Asm(16, &pPad[0], &uPad[0], lr, decay)
+	copy(p[n:], pPad[:])
+}
+
+// cautiousAVX2Asm is p -= lr*u, and p -= decay*p where u*p >= 0.
+//
+//go:noescape
+func cautiousAVX2Asm(n int, p *float32, u *float32, lr float32, decay float32)
 
 func adamwAVX2(p, dp, m, v []float32, beta1, rest1, beta2, rest2, lr, c, eps, keep float32) {
 	n := len(v) &^ 15

@@ -1636,6 +1636,51 @@ loop:
 	VZEROUPPER
 	RET
 
+// lerpAVX512Asm is dst += w * (x - dst).
+TEXT ·lerpAVX512Asm(SB), NOSPLIT, $0-28
+	MOVQ n+0(FP), CX
+	SHLQ $2, CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+	VBROADCASTSS w+24(FP), Z31
+	XORQ AX, AX
+loop:
+	VMOVUPS (DI)(AX*1), Z0
+	VMOVUPS (SI)(AX*1), Z1
+	VSUBPS Z0, Z1, Z1
+	VFMADD231PS Z31, Z1, Z0
+	VMOVUPS Z0, (DI)(AX*1)
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
+// cautiousAVX512Asm is p -= lr*u, and p -= decay*p where u*p >= 0.
+TEXT ·cautiousAVX512Asm(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	SHLQ $2, CX
+	MOVQ p+8(FP), DI
+	MOVQ u+16(FP), SI
+	VBROADCASTSS lr+24(FP), Z31
+	VBROADCASTSS decay+28(FP), Z30
+	VPXORD Z4, Z4, Z4
+	XORQ AX, AX
+loop:
+	VMOVUPS (DI)(AX*1), Z0
+	VMOVUPS (SI)(AX*1), Z1
+	VMULPS Z0, Z1, Z2
+	VCMPPS $13, Z4, Z2, K1
+	VMULPS.Z Z30, Z0, K1, Z3
+	VFMADD231PS Z31, Z1, Z3
+	VSUBPS Z3, Z0, Z0
+	VMOVUPS Z0, (DI)(AX*1)
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
 // adamwAVX512Asm is one AdamW step, see vectors.
 TEXT ·adamwAVX512Asm(SB), NOSPLIT, $0-72
 	MOVQ n+0(FP), CX
@@ -2313,6 +2358,52 @@ loop:
 	VMULPS (SI)(AX*1), Y1, Y1
 	VMULPS Y15, Y1, Y1
 	VMOVUPS Y1, (DI)(AX*1)
+	ADDQ $32, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
+// lerpAVX2Asm is dst += w * (x - dst).
+TEXT ·lerpAVX2Asm(SB), NOSPLIT, $0-28
+	MOVQ n+0(FP), CX
+	SHLQ $2, CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+	VBROADCASTSS w+24(FP), Y15
+	XORQ AX, AX
+loop:
+	VMOVUPS (DI)(AX*1), Y0
+	VMOVUPS (SI)(AX*1), Y1
+	VSUBPS Y0, Y1, Y1
+	VFMADD231PS Y15, Y1, Y0
+	VMOVUPS Y0, (DI)(AX*1)
+	ADDQ $32, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
+// cautiousAVX2Asm is p -= lr*u, and p -= decay*p where u*p >= 0.
+TEXT ·cautiousAVX2Asm(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	SHLQ $2, CX
+	MOVQ p+8(FP), DI
+	MOVQ u+16(FP), SI
+	VBROADCASTSS lr+24(FP), Y15
+	VBROADCASTSS decay+28(FP), Y14
+	VXORPS Y4, Y4, Y4
+	XORQ AX, AX
+loop:
+	VMOVUPS (DI)(AX*1), Y0
+	VMOVUPS (SI)(AX*1), Y1
+	VMULPS Y0, Y1, Y2
+	VCMPPS $13, Y4, Y2, Y2
+	VMULPS Y14, Y0, Y3
+	VANDPS Y2, Y3, Y3
+	VFMADD231PS Y15, Y1, Y3
+	VSUBPS Y3, Y0, Y0
+	VMOVUPS Y0, (DI)(AX*1)
 	ADDQ $32, AX
 	CMPQ AX, CX
 	JLT loop

@@ -85,7 +85,7 @@ func vectorsAVX512() vectors {
 		Axpy: func(dst []float32, s float32, x []float32) { axpyAVX512(dst, x, s) },
 		Sum:  sumAVX512, Dot: dotAVX512, Max: maxAVX512, Exp: expAVX512, ExpSub: expSubAVX512,
 		Tanh: tanhAVX512, Sigmoid: sigmoidAVX512, ReluSquare: reluSquareAVX512, ReluSquareGrad: reluSquareGradAVX512,
-		SoftmaxGrad: softmaxGradAVX512, SoftcapGrad: softcapGradAVX512,
+		SoftmaxGrad: softmaxGradAVX512, SoftcapGrad: softcapGradAVX512, Lerp: lerpAVX512, Cautious: cautiousAVX512,
 		AdamW: func(p, g, m, v []float32, b1, b2, lr, c, eps, keep float32) {
 			adamwAVX512(p, g, m, v, b1, 1-b1, b2, 1-b2, lr, c, eps, keep)
 		},
@@ -98,7 +98,7 @@ func vectorsAVX2() vectors {
 		Axpy: func(dst []float32, s float32, x []float32) { axpyAVX2(dst, x, s) },
 		Sum:  sumAVX2, Dot: dotAVX2, Max: maxAVX2, Exp: expAVX2, ExpSub: expSubAVX2,
 		Tanh: tanhAVX2, Sigmoid: sigmoidAVX2, ReluSquare: reluSquareAVX2, ReluSquareGrad: reluSquareGradAVX2,
-		SoftmaxGrad: softmaxGradAVX2, SoftcapGrad: softcapGradAVX2,
+		SoftmaxGrad: softmaxGradAVX2, SoftcapGrad: softcapGradAVX2, Lerp: lerpAVX2, Cautious: cautiousAVX2,
 		AdamW: func(p, g, m, v []float32, b1, b2, lr, c, eps, keep float32) {
 			adamwAVX2(p, g, m, v, b1, 1-b1, b2, 1-b2, lr, c, eps, keep)
 		},

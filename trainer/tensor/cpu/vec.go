@@ -25,6 +25,10 @@ type vectors struct {
 	// SoftcapGrad is z = e * f * (1 - z*z*r), for capped logits z, their
 	// exponentials e and r = 1/cap^2.
 	SoftcapGrad func(z, e []float32, f, r float32)
+	// Lerp is dst += w * (x - dst).
+	Lerp func(dst, x []float32, w float32)
+	// Cautious is p -= lr*u, and p -= decay*p where u*p >= 0.
+	Cautious func(p, u []float32, lr, decay float32)
 	// AdamW is one step with decoupled decay: m and v move towards g and g*g,
 	// then p = p*keep - lr*m/(sqrt(v)*c + eps).
 	AdamW func(p, g, m, v []float32, beta1, beta2, lr, c, eps, keep float32)
@@ -35,7 +39,7 @@ func plainVectors() vectors {
 		Add: addGo, Mul: mulGo, MulAdd: mulAddGo, Scale: scaleGo, Axpy: axpyGo,
 		Sum: sumGo, Dot: dotGo, Max: maxGo, Exp: expGo, ExpSub: expSubGo, Tanh: tanhGo, Sigmoid: sigmoidGo,
 		ReluSquare: reluSquareGo, ReluSquareGrad: reluSquareGradGo,
-		SoftmaxGrad: softmaxGradGo, SoftcapGrad: softcapGradGo, AdamW: adamwGo,
+		SoftmaxGrad: softmaxGradGo, SoftcapGrad: softcapGradGo, Lerp: lerpGo, Cautious: cautiousGo, AdamW: adamwGo,
 	}
 }
 
@@ -176,6 +180,24 @@ func softcapGradGo(z, e []float32, f, r float32) {
 	}
 }
 
+func lerpGo(dst, x []float32, w float32) {
+	dst = dst[:len(x)]
+	for i, v := range x {
+		dst[i] += w * (v - dst[i])
+	}
+}
+
+func cautiousGo(p, u []float32, lr, decay float32) {
+	p = p[:len(u)]
+	for i, v := range u {
+		d := lr * v
+		if v*p[i] >= 0 {
+			d += decay * p[i]
+		}
+		p[i] -= d
+	}
+}
+
 func adamwGo(p, g, m, v []float32, beta1, beta2, lr, c, eps, keep float32) {
 	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
 	for i, x := range p {
@@ -185,9 +207,6 @@ func adamwGo(p, g, m, v []float32, beta1, beta2, lr, c, eps, keep float32) {
 		p[i] = x*keep - lr*m[i]/(float32(math.Sqrt(float64(v[i])))*c+eps)
 	}
 }
-
-// polynomial in r, and n added to the exponent. The vector kernels compute the
-// same polynomial. NaN gives NaN, large x +Inf, small x 0.
 
 // exp32 is e^x within about 2 units in the last place, by the polynomial that
 // the vector kernels use (Cephes' expf): x = n ln 2 + r, a polynomial in r, and

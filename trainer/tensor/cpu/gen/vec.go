@@ -352,6 +352,30 @@ func (a *asm) fused(i isa) {
 		k.op("VMULPS", k.scal["f"], 1, 1)
 		k.store(1, "z")
 	}, nil)
+	a.loop(i, "lerp", "dst += w * (x - dst).", []string{"dst", "x"}, none, []string{"w"}, none, nil, func(k *kernel) {
+		k.load("dst", 0)
+		k.load("x", 1)
+		k.op("VSUBPS", 0, 1, 1)
+		k.op("VFMADD231PS", k.scal["w"], 1, 0)
+		k.store(0, "dst")
+	}, nil)
+	a.loop(i, "cautious", "p -= lr*u, and p -= decay*p where u*p >= 0.", []string{"p", "u"}, none, []string{"lr", "decay"}, none,
+		func(k *kernel) { k.zero(4) }, func(k *kernel) {
+			k.load("p", 0)
+			k.load("u", 1)
+			k.op("VMULPS", 0, 1, 2)
+			if k.width == 16 {
+				k.op("VCMPPS", "$13", 4, 2, "K1")
+				k.op("VMULPS.Z", k.scal["decay"], 0, "K1", 3)
+			} else {
+				k.op("VCMPPS", "$13", 4, 2, 2)
+				k.op("VMULPS", k.scal["decay"], 0, 3)
+				k.op("VANDPS", 2, 3, 3)
+			}
+			k.op("VFMADD231PS", k.scal["lr"], 1, 3)
+			k.op("VSUBPS", 3, 0, 0)
+			k.store(0, "p")
+		}, nil)
 	a.loop(i, "adamw", "one AdamW step, see vectors.", []string{"p", "dp", "m", "v"}, none,
 		[]string{"beta1", "rest1", "beta2", "rest2", "lr", "c", "eps", "keep"}, none, nil, func(k *kernel) {
 			k.load("dp", 0)
