@@ -127,6 +127,21 @@ var (
 			}
 		},
 	})
+	opEqual = registerBinary("equal", binaryFns{
+		fwd: func(_ *cpu.Set, y, a, b []float32) {
+			for i, v := range a {
+				w := b[i]
+				switch {
+				case v == w:
+					y[i] = 1
+				case v < w || v > w:
+					y[i] = 0
+				default: // one of them is NaN
+					y[i] = nan32
+				}
+			}
+		},
+	})
 	opWhere = register(Op{
 		Name: "where", Arity: 3,
 		Infer: func(_ Attrs, in []Spec) (Spec, error) {
@@ -211,6 +226,9 @@ func (t *Tensor) Minimum(b *Tensor) *Tensor { return apply(opMinimum, Attrs{}, t
 
 // Greater is 1 where t > b, else 0, NaN where either is NaN; no gradient.
 func (t *Tensor) Greater(b *Tensor) *Tensor { return apply(opGreater, Attrs{}, t, b) }
+
+// Equal is 1 where t == b, else 0, NaN where either is NaN; no gradient.
+func (t *Tensor) Equal(b *Tensor) *Tensor { return apply(opEqual, Attrs{}, t, b) }
 
 // Where is a where t is not zero, else b, with broadcasting. It is NaN where
 // any of the three is, chosen or not.

@@ -27,6 +27,34 @@
 // Tensors are float32, row-major and contiguous; ids are int32. Elementwise
 // operations broadcast as numpy does.
 //
+// # What there is
+//
+// Methods are registered operations, which a backend implements, or short
+// programs over them (compose.go), which it gets for nothing.
+//
+//	elementwise   Add Sub Mul Div Maximum Minimum Greater GreaterEqual Less
+//	              LessEqual Equal Where AddScalar Scale Neg Exp Log Sqrt Rsqrt
+//	              Square Pow Reciprocal Abs Sign Floor Sin Cos Erf AtLeast AtMost
+//	              Clamp Dropout
+//	activations   Relu ReluSquare LeakyRelu Elu Silu Gelu GeluErf Tanh Sigmoid
+//	              LogSigmoid Softplus Softcap
+//	norms         RMSNorm LayerNorm GroupNorm L2Norm
+//	along an axis Sum Mean Var Max Min LogSumExp CumSum Scan; along the last:
+//	              Softmax LogSoftmax TopK ArgMax
+//	products      MatMul MatMulT CausalMatMul ExpertMatMul
+//	shape         Reshape Permute Transpose Slice Split Concat Stack Shift Roll
+//	              Repeat Tile BroadcastTo Detach
+//	ids           Embed Gather ScatterAdd OneHot ToFloat HashIDs
+//	time          Attention RoPE CausalConv CausalMask CausalSoftmax
+//	training only CrossEntropy LinearCrossEntropy Custom
+//
+// Anything between tokens that Attention is not goes through the causal
+// operations: scores [B,NH,T,T] may be computed and changed in any way (softcap,
+// biases, decays), since CausalSoftmax and CausalMatMul read no score of a later
+// token. Without the softmax that is linear attention; [Tensor.Scan] is its
+// recurrent form, and state space models. A mixture of experts is TopK and
+// ExpertMatMul.
+//
 // # Determinism
 //
 // The same operations on the same values give the same bits with the same

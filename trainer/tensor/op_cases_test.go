@@ -269,6 +269,7 @@ func opCases() []opCase {
 	l = append(l, matmulCases()...)
 	l = append(l, shapeCases()...)
 	l = append(l, reduceCases()...)
+	l = append(l, moreCases()...)
 	return append(l, indexCases()...)
 }
 
