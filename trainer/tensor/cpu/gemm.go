@@ -24,8 +24,8 @@ func grown(b *[]float32, n int) []float32 {
 	return (*b)[:n]
 }
 
-// Blocks of the product: a packed block of A (mc x kc) stays in the second
-// cache, a panel of B (kc x nr) in the first.
+// Blocks of the product: a block of A (mc x kc) stays in the second cache, a
+// panel of B (kc x nr) in the first.
 const (
 	blockK = 320
 	blockM = 160
@@ -34,6 +34,9 @@ const (
 
 // Gemm is C = A B, or C += A B with acc: A is [m,k], B is [k,n], C is row-major
 // with row stride ldc. Each element's sum runs over k in one fixed order.
+//
+// B is packed into panels. A is read where it is: a copy of it would pay only
+// for products much wider than those of small models.
 func (s *Set) Gemm(w *Work, m, n, k int, a, b Mat, c []float32, ldc int, acc bool) {
 	for jc := 0; jc < n; jc += blockN {
 		nc := min(blockN, n-jc)
@@ -47,31 +50,8 @@ func (s *Set) Gemm(w *Work, m, n, k int, a, b Mat, c []float32, ldc int, acc boo
 			}
 			for ic := 0; ic < m; ic += blockM {
 				mc := min(blockM, m-ic)
-				ap := grown(&w.a, roundUp(mc, s.mr)*kc)
-				s.packA(ap, a.From(ic, pc), mc, kc)
-				s.macro(w, mc, nc, kc, ap, bp, c[ic*ldc+jc:], ldc, acc || pc > 0)
+				s.macro(w, mc, nc, kc, a.From(ic, pc), bp, c[ic*ldc+jc:], ldc, acc || pc > 0)
 			}
-		}
-	}
-}
-
-// packA packs a block of rows. Where neighbours in memory belong to different
-// panels, a few k at a time go to all panels: whole cache lines are used up
-// before they are dropped.
-func (s *Set) packA(dst []float32, a Mat, rows, k int) {
-	step := k
-	if a.RS == 1 {
-		step = 16
-	}
-	for p := 0; p < k; p += step {
-		n := min(step, k-p)
-		for i := 0; i < rows; i += s.mr {
-			panel, src, have := dst[i*k+p*s.mr:][:n*s.mr], a.From(i, p), min(s.mr, rows-i)
-			if p == 0 && lost(src, have) {
-				copy(panel[:have], nans[:]) // as much as macro looks at
-				continue
-			}
-			s.pack(panel, s.mr, src, have, n)
 		}
 	}
 }
@@ -126,27 +106,39 @@ func (s *Set) padded(rest, w int) int {
 	return n
 }
 
-// macro multiplies packed blocks tile by tile.
-func (s *Set) macro(w *Work, mc, nc, kc int, ap, bp, c []float32, ldc int, acc bool) {
+// macro multiplies a block of A with packed B tile by tile.
+func (s *Set) macro(w *Work, mc, nc, kc int, a Mat, bp, c []float32, ldc int, acc bool) {
 	edge := grown(&w.edge, s.mr*s.nr)
+	last := mc / s.mr * s.mr // the rows from here on do not fill a tile
+	strided := a.CS != 1 && a.RS != 1
+	if mc > last && !strided {
+		s.packTile(w, a.From(last, 0), mc-last, kc)
+	}
 	for j, wide := 0, 0; j < nc; j += wide {
 		wide = s.width(nc - j)
 		have := min(wide, nc-j)
 		b := bp[j*kc : (j+wide)*kc]
 		for i := 0; i < mc; i += s.mr {
-			a := ap[i*kc : (i+s.mr)*kc]
-			if have := min(s.mr, mc-i); lost(Mat{a, 1, s.mr}, have) {
-				for r := range have {
-					copy(c[(i+r)*ldc+j:][:min(wide, nc-j)], nans[:])
+			rows := min(s.mr, mc-i)
+			at := a.From(i, 0)
+			if lost(at, rows) {
+				for r := range rows {
+					copy(c[(i+r)*ldc+j:][:have], nans[:])
 				}
 				continue
 			}
-			if i+s.mr <= mc && have == wide {
-				s.tile(wide, kc, a, b, c[i*ldc+j:], ldc, acc)
+			if strided {
+				s.packTile(w, at, rows, kc)
+			}
+			if strided || i == last {
+				at = Mat{w.a, 1, s.mr}
+			}
+			if rows == s.mr && have == wide {
+				s.tile(wide, kc, at, b, c[i*ldc+j:], ldc, acc)
 				continue
 			}
-			s.tile(wide, kc, a, b, edge, wide, false)
-			for r := range min(s.mr, mc-i) {
+			s.tile(wide, kc, at, b, edge, wide, false)
+			for r := range rows {
 				dst, src := c[(i+r)*ldc+j:][:have], edge[r*wide:][:have]
 				if acc {
 					addGo(dst, dst, src)
@@ -156,6 +148,11 @@ func (s *Set) macro(w *Work, mc, nc, kc int, ap, bp, c []float32, ldc int, acc b
 			}
 		}
 	}
+}
+
+// packTile lays rows of a out as one full panel.
+func (s *Set) packTile(w *Work, a Mat, rows, kc int) {
+	s.pack(grown(&w.a, s.mr*kc), s.mr, a, rows, kc)
 }
 
 // packGo lays [have,k] out as one panel of r rows: k, then row; missing rows
@@ -175,15 +172,15 @@ func roundUp(n, to int) int { return (n + to - 1) / to * to }
 
 const goMR, goNR = 4, 8
 
-// tileGo is the plain tile product: c[4,8] (+)= a[k,4]ᵀ b[k,8].
-func tileGo(_, kc int, a, b, c []float32, ldc int, acc bool) {
+// tileGo is the plain tile product: c[4,8] (+)= a[4,k] b[k,8].
+func tileGo(_, kc int, a Mat, b, c []float32, ldc int, acc bool) {
 	var t [goMR][goNR]float32
 	for p := range kc {
-		x := (*[goMR]float32)(a[p*goMR:])
 		y := (*[goNR]float32)(b[p*goNR:])
 		for i := range t {
+			x := a.Data[i*a.RS+p*a.CS]
 			for j := range t[i] {
-				t[i][j] += x[i] * y[j]
+				t[i][j] += x * y[j]
 			}
 		}
 	}
@@ -196,4 +193,17 @@ func tileGo(_, kc int, a, b, c []float32, ldc int, acc bool) {
 			row[j] = v
 		}
 	}
+}
+
+// PeakWork is calls of the widest tile within the first cache: what a perfect
+// matrix product would take its time for. It returns the number of floating
+// point operations, for benchmarks.
+func (s *Set) PeakWork(calls int) float64 {
+	const kc = 64
+	x := make([]float32, kc*s.mr+kc*s.nr+s.mr*s.nr)
+	a, b, c := x[:kc*s.mr], x[kc*s.mr:kc*(s.mr+s.nr)], x[kc*(s.mr+s.nr):]
+	for range calls {
+		s.tile(s.nr, kc, Mat{a, 1, s.mr}, b, c, s.nr, true)
+	}
+	return 2 * float64(s.mr*s.nr*kc*calls)
 }

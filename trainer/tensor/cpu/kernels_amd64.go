@@ -2,20 +2,35 @@
 
 package cpu
 
-// tile8x48AVX512 is c[8,48] (+)= aᵀ b over packed panels.
+// tile8x48ColsAVX512 is c[8,48] (+)= a b, b a packed panel; lda is the stride of a in floats.
 //
 //go:noescape
-func tile8x48AVX512(kc int, a *float32, b *float32, c *float32, ldc int, acc int)
+func tile8x48ColsAVX512(kc int, a *float32, lda int, b *float32, c *float32, ldc int, acc int)
 
-// tile8x32AVX512 is c[8,32] (+)= aᵀ b over packed panels.
+// tile8x48RowsAVX512 is c[8,48] (+)= a b, b a packed panel; lda is the stride of a in floats.
 //
 //go:noescape
-func tile8x32AVX512(kc int, a *float32, b *float32, c *float32, ldc int, acc int)
+func tile8x48RowsAVX512(kc int, a *float32, lda int, b *float32, c *float32, ldc int, acc int)
 
-// tile8x16AVX512 is c[8,16] (+)= aᵀ b over packed panels.
+// tile8x32ColsAVX512 is c[8,32] (+)= a b, b a packed panel; lda is the stride of a in floats.
 //
 //go:noescape
-func tile8x16AVX512(kc int, a *float32, b *float32, c *float32, ldc int, acc int)
+func tile8x32ColsAVX512(kc int, a *float32, lda int, b *float32, c *float32, ldc int, acc int)
+
+// tile8x32RowsAVX512 is c[8,32] (+)= a b, b a packed panel; lda is the stride of a in floats.
+//
+//go:noescape
+func tile8x32RowsAVX512(kc int, a *float32, lda int, b *float32, c *float32, ldc int, acc int)
+
+// tile8x16ColsAVX512 is c[8,16] (+)= a b, b a packed panel; lda is the stride of a in floats.
+//
+//go:noescape
+func tile8x16ColsAVX512(kc int, a *float32, lda int, b *float32, c *float32, ldc int, acc int)
+
+// tile8x16RowsAVX512 is c[8,16] (+)= a b, b a packed panel; lda is the stride of a in floats.
+//
+//go:noescape
+func tile8x16RowsAVX512(kc int, a *float32, lda int, b *float32, c *float32, ldc int, acc int)
 
 func addAVX512(dst, a, b []float32) {
 	n := len(b) &^ 15
@@ -472,10 +487,15 @@ func adamwAVX512(p, dp, m, v []float32, beta1, rest1, beta2, rest2, lr, c, eps, 
 //go:noescape
 func adamwAVX512Asm(n int, p *float32, dp *float32, m *float32, v *float32, beta1 float32, rest1 float32, beta2 float32, rest2 float32, lr float32, c float32, eps float32, keep float32)
 
-// tile6x16AVX2 is c[6,16] (+)= aᵀ b over packed panels.
+// tile6x16ColsAVX2 is c[6,16] (+)= a b, b a packed panel; lda is the stride of a in floats.
 //
 //go:noescape
-func tile6x16AVX2(kc int, a *float32, b *float32, c *float32, ldc int, acc int)
+func tile6x16ColsAVX2(kc int, a *float32, lda int, b *float32, c *float32, ldc int, acc int)
+
+// tile6x16RowsAVX2 is c[6,16] (+)= a b, b a packed panel; lda is the stride of a in floats.
+//
+//go:noescape
+func tile6x16RowsAVX2(kc int, a *float32, lda int, b *float32, c *float32, ldc int, acc int)
 
 func addAVX2(dst, a, b []float32) {
 	n := len(b) &^ 15

@@ -23,8 +23,8 @@ type Set struct {
 	mr, nr int
 	// widths of the tiles there are, widest (nr) first.
 	widths []int
-	// tile is c[mr,width] (+)= aᵀ b over packed panels.
-	tile func(width, kc int, a, b, c []float32, ldc int, acc bool)
+	// tile is c[mr,width] (+)= a b: one stride of a is 1, b is a packed panel.
+	tile func(width, kc int, a Mat, b, c []float32, ldc int, acc bool)
 	// pack lays one panel of r rows out; rows from have on become zero.
 	pack func(dst []float32, r int, src Mat, have, k int)
 	vectors

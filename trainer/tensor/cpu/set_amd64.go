@@ -22,19 +22,30 @@ func flag(b bool) int {
 	return 0
 }
 
-func tileAVX512(width, kc int, a, b, c []float32, ldc int, acc bool) {
-	switch width {
-	case 48:
-		tile8x48AVX512(kc, &a[0], &b[0], &c[0], ldc, flag(acc))
-	case 32:
-		tile8x32AVX512(kc, &a[0], &b[0], &c[0], ldc, flag(acc))
+func tileAVX512(width, kc int, a Mat, b, c []float32, ldc int, acc bool) {
+	rows, x, y, z := a.CS == 1, &a.Data[0], &b[0], &c[0]
+	switch {
+	case width == 48 && rows:
+		tile8x48RowsAVX512(kc, x, a.RS, y, z, ldc, flag(acc))
+	case width == 48:
+		tile8x48ColsAVX512(kc, x, a.CS, y, z, ldc, flag(acc))
+	case width == 32 && rows:
+		tile8x32RowsAVX512(kc, x, a.RS, y, z, ldc, flag(acc))
+	case width == 32:
+		tile8x32ColsAVX512(kc, x, a.CS, y, z, ldc, flag(acc))
+	case rows:
+		tile8x16RowsAVX512(kc, x, a.RS, y, z, ldc, flag(acc))
 	default:
-		tile8x16AVX512(kc, &a[0], &b[0], &c[0], ldc, flag(acc))
+		tile8x16ColsAVX512(kc, x, a.CS, y, z, ldc, flag(acc))
 	}
 }
 
-func tileAVX2(_, kc int, a, b, c []float32, ldc int, acc bool) {
-	tile6x16AVX2(kc, &a[0], &b[0], &c[0], ldc, flag(acc))
+func tileAVX2(_, kc int, a Mat, b, c []float32, ldc int, acc bool) {
+	if a.CS == 1 {
+		tile6x16RowsAVX2(kc, &a.Data[0], a.RS, &b[0], &c[0], ldc, flag(acc))
+		return
+	}
+	tile6x16ColsAVX2(kc, &a.Data[0], a.CS, &b[0], &c[0], ldc, flag(acc))
 }
 
 // packAVX packs one panel of r rows, of which have are there.

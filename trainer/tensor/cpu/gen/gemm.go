@@ -4,33 +4,54 @@ package main
 
 import "fmt"
 
-// gemmKernels writes the tile products c[mr,nr] (+)= a[kc,mr]ᵀ b[kc,nr] over
-// packed panels. AVX-512: 8 rows by 3, 2 or 1 registers; the broadcast is an
-// instruction of its own, since embedded broadcasts halve the throughput.
+// gemmKernels writes the tile products c[mr,nr] (+)= a[mr,kc] b[kc,nr]. The
+// panel of b is packed, [kc,nr]; a is read where it is, in two layouts: "Cols",
+// where the rows of a are neighbours (a transposed matrix, or a packed panel),
+// and "Rows", where the k of one row are. AVX-512: 8 rows by 3, 2 or 1
+// registers; the broadcast is an instruction of its own, since embedded
+// broadcasts halve the throughput.
 func (a *asm) gemmKernels(i isa) {
-	if i.width == 16 {
-		for _, nv := range []int{3, 2, 1} {
-			a.tile(i, 8, nv)
-		}
-		return
+	mr, widths := 8, []int{3, 2, 1}
+	if i.width == 8 {
+		mr, widths = 6, []int{2}
 	}
-	a.tile(i, 6, 2)
+	for _, nv := range widths {
+		a.tile(i, mr, nv, "Cols")
+		a.tile(i, mr, nv, "Rows")
+	}
 }
 
 const unroll = 4
 
-func (a *asm) tile(i isa, mr, nv int) {
+// element is the operand of a at row r and step u of the unrolled loop. SI is
+// where the loop stands, R10 the stride of a, R11 three strides, R12 and R13
+// where rows 4 to 7 begin or step 0 of "Cols" stands.
+func element(layout string, r, u int) string {
+	if layout == "Cols" {
+		return fmt.Sprintf("%d(SI)%s", 4*r, []string{"", "(R10*1)", "(R10*2)", "(R11*1)"}[u])
+	}
+	base := []string{"SI", "R12"}[r/4]
+	return fmt.Sprintf("%d(%s)%s", 4*u, base, []string{"", "(R10*1)", "(R10*2)", "(R11*1)"}[r%4])
+}
+
+func (a *asm) tile(i isa, mr, nv int, layout string) {
 	nr := nv * i.width
-	name := fmt.Sprintf("tile%dx%d%s", mr, nr, i.name)
-	a.fn(name, fmt.Sprintf("%s is c[%d,%d] (+)= aᵀ b over packed panels.", name, mr, nr),
-		[]string{"kc", "*a", "*b", "*c", "ldc", "acc"}, nil)
+	name := fmt.Sprintf("tile%dx%d%s%s", mr, nr, layout, i.name)
+	a.fn(name, fmt.Sprintf("%s is c[%d,%d] (+)= a b, b a packed panel; lda is the stride of a in floats.", name, mr, nr),
+		[]string{"kc", "*a", "lda", "*b", "*c", "ldc", "acc"}, nil)
 	a.p("MOVQ kc+0(FP), CX")
 	a.p("MOVQ a+8(FP), SI")
-	a.p("MOVQ b+16(FP), DI")
-	a.p("MOVQ c+24(FP), DX")
-	a.p("MOVQ ldc+32(FP), BX")
-	a.p("MOVQ acc+40(FP), AX")
+	a.p("MOVQ lda+16(FP), R10")
+	a.p("MOVQ b+24(FP), DI")
+	a.p("MOVQ c+32(FP), DX")
+	a.p("MOVQ ldc+40(FP), BX")
+	a.p("MOVQ acc+48(FP), AX")
 	a.p("SHLQ $2, BX")
+	a.p("SHLQ $2, R10")
+	a.p("LEAQ (R10)(R10*2), R11")
+	if layout == "Rows" {
+		a.p("LEAQ (SI)(R10*4), R12")
+	}
 	for r := range mr * nv {
 		if i.width == 16 {
 			a.p("VPXORD %s, %s, %s", i.r(r), i.r(r), i.r(r))
@@ -43,24 +64,34 @@ func (a *asm) tile(i isa, mr, nv int) {
 			a.p("PREFETCHT0 %d(R8)", j)
 		}
 	})
+	step := func(n int) {
+		a.p("ADDQ $%d, DI", n*4*nr)
+		switch {
+		case layout == "Rows":
+			a.p("ADDQ $%d, SI", 4*n)
+			a.p("ADDQ $%d, R12", 4*n)
+		case n == 1:
+			a.p("ADDQ R10, SI")
+		default:
+			a.p("LEAQ (SI)(R10*4), SI")
+		}
+	}
 	a.p("MOVQ CX, R9")
 	a.p("SHRQ $2, R9")
 	a.p("JZ tail")
 	a.label("loop4")
 	for u := range unroll {
-		a.rank1(i, mr, nv, u)
+		a.rank1(i, mr, nv, u, layout)
 	}
-	a.p("ADDQ $%d, DI", unroll*4*nr)
-	a.p("ADDQ $%d, SI", unroll*4*mr)
+	step(unroll)
 	a.p("DECQ R9")
 	a.p("JNZ loop4")
 	a.label("tail")
 	a.p("ANDQ $%d, CX", unroll-1)
 	a.p("JZ done")
 	a.label("loop1")
-	a.rank1(i, mr, nv, 0)
-	a.p("ADDQ $%d, DI", 4*nr)
-	a.p("ADDQ $%d, SI", 4*mr)
+	a.rank1(i, mr, nv, 0, layout)
+	step(1)
 	a.p("DECQ CX")
 	a.p("JNZ loop1")
 	a.label("done")
@@ -92,7 +123,7 @@ func (a *asm) rowsOfC(mr int, f func(row int)) {
 }
 
 // rank1 adds one column of a times one row of b, at step u of the unrolled loop.
-func (a *asm) rank1(i isa, mr, nv, u int) {
+func (a *asm) rank1(i isa, mr, nv, u int, layout string) {
 	nr, acc := nv*i.width, mr*nv
 	for j := range nv {
 		a.p("VMOVUPS %d(DI), %s", 4*(u*nr+i.width*j), i.r(acc+j))
@@ -101,12 +132,9 @@ func (a *asm) rank1(i isa, mr, nv, u int) {
 	free := min(4, spare-acc-nv)
 	for r := range mr {
 		t := i.r(acc + nv + r%free)
-		a.p("VBROADCASTSS %d(SI), %s", 4*(u*mr+r), t)
+		a.p("VBROADCASTSS %s, %s", element(layout, r, u), t)
 		for j := range nv {
 			a.p("VFMADD231PS %s, %s, %s", t, i.r(acc+j), i.r(nv*r+j))
-		}
-		if r == mr/2 {
-			a.p("PREFETCHT0 %d(SI)", 4*u*mr+512)
 		}
 	}
 }
