@@ -118,6 +118,7 @@ func TestRenewersTakeTurns(t *testing.T) {
 		}}, nil
 	}
 	c := prepared(t, r)
+	c.Settings.Parallel = 3 // so many may wait for their proposals that all six are looked for
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	var titles []string
