@@ -17,6 +17,9 @@ import (
 // evaluator, so rows of a batch must not depend on each other, nor a logit on
 // tokens that come after it; the evaluator proves both.
 func (r *Run) Export(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) error {
+	if err := r.finite(); err != nil {
+		return err
+	}
 	r.dev.Reset()
 	ids := r.dev.Ints(make([]int32, r.opts.evalBatch*T), r.opts.evalBatch, T)
 	graph, err := r.dev.Trace(ids, forward)
@@ -55,6 +58,7 @@ func (r *Run) finish() error {
 	if !r.exported {
 		return failuref(ReasonNotExportable, "the program ended without a model; end Train with: return run.Export(T, model.Forward)")
 	}
+	r.settle()
 	d := Done{
 		Steps: r.step, Tokens: r.tokens, ChargedSeconds: round(r.clock.charged()),
 		PeakMemoryBytes: peakMemory(), Parameters: r.parameters(), FinalLoss: r.smoothLoss, Sample: r.sample,

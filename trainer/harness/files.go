@@ -13,29 +13,58 @@ import (
 // temporary begins the names of files that are being written.
 const temporary = ".tmp-"
 
+// system holds the calls in which a full disk or a kill can hit a write; tests
+// replace them.
+var system = struct {
+	write  func(*os.File, []byte) (int, error)
+	sync   func(*os.File) error
+	rename func(from, to string) error
+	remove func(path string) error
+}{(*os.File).Write, (*os.File).Sync, os.Rename, os.Remove}
+
+// bufferSize is how much is collected for one call; what is larger goes past
+// the buffer.
+const bufferSize = 64 << 10
+
 // writeFile makes path appear with what write writes, whole or not at all, also
 // when the machine loses power: a temporary file is synced and then renamed.
-func writeFile(path string, write func(io.Writer) error) (err error) {
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
+// The directory must exist: one that is gone was removed by somebody, and must
+// not come back with one file in it.
+func writeFile(path string, write func(io.Writer) error) error {
+	if err := replaceFile(path, write); err != nil {
+		return fmt.Errorf("writing %s: %w%s", path, err, advice(err))
 	}
+	return nil
+}
+
+func replaceFile(path string, write func(io.Writer) error) error {
+	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, temporary+filepath.Base(path)+"-")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name()) // fails once it is renamed
-	buffered := bufio.NewWriterSize(f, 1<<18)
+	buffered := bufio.NewWriterSize(writer{f}, bufferSize)
 	err = write(buffered)
-	err = errors.Join(err, buffered.Flush(), f.Chmod(0o644), f.Sync(), f.Close())
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
+	if err == nil {
+		err = buffered.Flush()
 	}
-	if err := os.Rename(f.Name(), path); err != nil {
+	if err == nil {
+		err = errors.Join(f.Chmod(0o644), system.sync(f))
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = system.rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name()) // not system.remove: what is half written is in nobody's way
 		return err
 	}
 	return syncDir(dir)
 }
+
+type writer struct{ f *os.File }
+
+func (w writer) Write(b []byte) (int, error) { return system.write(w.f, b) }
 
 // removeTemporary removes what a killed process left half written in dir.
 func removeTemporary(dir string) error {
@@ -51,7 +80,7 @@ func syncDir(dir string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(system.sync(d), d.Close())
 }
 
 func writeJSON(path string, v any) error {

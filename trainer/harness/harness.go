@@ -35,7 +35,7 @@
 // Every file but metrics.jsonl appears whole or not at all. Standard output is
 // the training log; errors go to standard error. Exit codes are ExitOK to
 // ExitNotExportable, and ExitStopped after SIGTERM, when a checkpoint of the
-// latest step has been written.
+// latest step has been written (or a warning that it could not be).
 //
 // # Time
 //
@@ -45,6 +45,22 @@
 // Schedules follow Run.Progress, the share of the budget that is spent. With
 // --steps they follow the step count, and then seed, threads and instruction
 // set decide every bit of the model, whether the run was resumed or not.
+//
+// # Checkpoints
+//
+// The state is copied between two steps and written beside those that follow:
+// a temporary file, synced, renamed, and the directory synced. One write is in
+// flight at most. A run with a budget never waits for the disk; one with
+// --steps does, when the next checkpoint is due, so that the same ones appear
+// each time. Copy, digest and system calls are CPU time of this process and so
+// are charged; the distance between checkpoints grows until that is at most two
+// percent. SIGTERM waits for a checkpoint of the latest step.
+//
+// A checkpoint that cannot be written, on a full disk for instance, is a warning
+// in the log as long as an older one stands: the run goes on and tries again.
+// If none stands the run fails, and so it does when metrics or model cannot be
+// written. A damaged checkpoint is the Failure "bad-checkpoint" on resuming; the
+// worker then takes the older one.
 //
 // # State
 //
@@ -56,8 +72,10 @@
 // # How it fails
 //
 // A panic of the tensor package (a shape mismatch, an op that cannot be
-// exported), a loss that is not a number, memory above --memory: each ends the
-// process with a Failure that says what happened and what to do.
+// exported), a loss that is not a number or above maxLoss, weights that are not
+// finite (looked at before each checkpoint and the export, because a loss may
+// hide them), memory above --memory: each ends the process with a Failure that
+// says what happened and what to do.
 package harness
 
 import (
@@ -88,7 +106,6 @@ func execute(c *clock, train func(*Run) error, args []string, stdout, stderr io.
 	}
 	err = runTraining(c, train, o, stdout)
 	if errors.Is(err, errStopped) {
-		fmt.Fprintln(stdout, "stopped by signal; the checkpoint is written")
 		return ExitStopped
 	}
 	if err == nil {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -52,6 +51,9 @@ func newRun(c *clock, o options, out io.Writer) (_ *Run, err error) {
 	r := &Run{opts: o, out: out, clock: c, signals: make(chan os.Signal, 1)}
 	signal.Notify(r.signals, syscall.SIGTERM)
 	c.cores = o.cores
+	if err := os.MkdirAll(r.checkpoints(), 0o755); err != nil {
+		return nil, fmt.Errorf("making the run directory: %w%s", err, advice(err))
+	}
 	for _, stale := range []string{"done.json", "failure.json"} {
 		if err := os.RemoveAll(filepath.Join(o.run, stale)); err != nil {
 			return nil, fmt.Errorf("clearing the run directory: %w", err)
@@ -78,6 +80,9 @@ func newRun(c *clock, o options, out io.Writer) (_ *Run, err error) {
 func (r *Run) close() {
 	signal.Stop(r.signals)
 	r.memory.stop()
+	if r.saver.writing != nil {
+		<-r.saver.writing
+	}
 	if r.metrics != nil {
 		_ = r.metrics.close()
 	}
@@ -138,8 +143,13 @@ func (r *Run) Batch(B, T int) (x, y *tensor.Tensor) {
 	return r.dev.Ints(r.x, B, T), r.dev.Ints(r.y, B, T)
 }
 
+// maxLoss is the loss at which training has exploded for good: guessing gives
+// the logarithm of V, 5.5 to 11. It is Karpathy's bound.
+const maxLoss = 100
+
 // Step ends a step: it records the loss, a scalar in nats per token, with the
-// learning rate, for people to read. A loss that is not finite ends the run.
+// learning rate, for people to read. A loss that is not finite, or beyond
+// maxLoss, ends the run.
 func (r *Run) Step(loss *tensor.Tensor, lr float64) {
 	if !r.open {
 		panic(failuref(ReasonError, "Step was called without a Next before it; the loop is: for run.Next() { ...; run.Step(loss, lr) }"))
@@ -147,8 +157,8 @@ func (r *Run) Step(loss *tensor.Tensor, lr float64) {
 	r.open = false
 	r.step++
 	v := float64(loss.Item())
-	if math.IsNaN(v) || math.IsInf(v, 0) {
-		panic(failuref(ReasonNaN, "the loss of step %d is %v; a lower learning rate, or a check of what divides or takes a logarithm, may help", r.step, v))
+	if !(v <= maxLoss) || v < -maxLoss { // NaN compares false
+		panic(failuref(ReasonNaN, "the loss of step %d is %v, and training is given up when it is not a number or beyond %d; a lower learning rate, or a check of what divides or takes a logarithm, may help", r.step, v, maxLoss))
 	}
 	if r.step == 1 {
 		r.smoothLoss = v
@@ -202,15 +212,13 @@ func (r *Run) begin() error {
 	// What is later than this step belongs to a past that will not come back.
 	err := pruneCheckpoints(r.checkpoints(), func(paths []string) []string {
 		return slices.DeleteFunc(paths, func(p string) bool {
-			var step int64
-			_, err := fmt.Sscanf(filepath.Base(p), "step-%d.ckpt", &step)
-			return err == nil && step <= r.step && r.opts.resume != ""
+			return r.opts.resume != "" && p <= checkpointPath(r.checkpoints(), r.step)
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("clearing old checkpoints: %w", err)
 	}
-	r.saver.last, r.saver.lastStep = r.clock.charged(), r.step
+	r.saver.last, r.saver.lastStep, r.saver.cost = r.clock.charged(), r.step, r.firstCost()
 	r.metrics, err = openMetrics(filepath.Join(r.opts.run, "metrics.jsonl"), r.step, r.out)
 	if err != nil {
 		return fmt.Errorf("opening the metrics of the run: %w", err)
