@@ -73,7 +73,7 @@ func trainBigram(before func(r *Run) float32) func(*Run) error {
 			loss := m.forward(x).CrossEntropy(y, 0).AddScalar(before(r))
 			loss.Backward()
 			m.update()
-			m.embed.AddScaled(m.embed, float32(1e-3*r.Rand().Float64()))
+			m.embed.AddScaled(m.embed, float32(1e-3*(r.Rand().Float64()-0.5)))
 			r.Step(loss, 0.5)
 		}
 		return r.Export(testT, m.forward)
