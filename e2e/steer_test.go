@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -99,7 +100,7 @@ func TestIdeaAndProgram(t *testing.T) {
 	source := filepath.Join(u.clone, "trainer", "train.go")
 	src, err := os.ReadFile(source)
 	require.NoError(t, err)
-	changed := strings.Replace(string(src), "Softcap   = 15.0", "Softcap   = 13.0", 1)
+	changed := regexp.MustCompile(`(\bSoftcap +=) 15.0`).ReplaceAllString(string(src), "$1 13.0")
 	require.NotEqual(t, string(src), changed)
 	patch := filepath.Join(t.TempDir(), "by-hand.patch")
 	require.NoError(t, os.WriteFile(patch, u.diff(source, changed), 0o644))

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -240,8 +241,9 @@ func BenchmarkWarmBuild(b *testing.B) {
 	if err != nil {
 		b.Skip("no trainer in this checkout")
 	}
+	softcap := regexp.MustCompile(`\bSoftcap += [0-9.]+`)
 	build := func(n int64) {
-		text := strings.Replace(string(text), "Softcap   = 15.0", "Softcap   = 15.0 + 1e-9*"+strconv.FormatInt(n, 10), 1)
+		text := softcap.ReplaceAllString(string(text), "Softcap = 15.0 + 1e-9*"+strconv.FormatInt(n, 10))
 		if err := os.WriteFile(train, []byte(text), 0o644); err != nil {
 			b.Fatal(err)
 		}

@@ -44,12 +44,12 @@ func TestRepairOfAnUnreadableAnswer(t *testing.T) {
 func TestWholeFileIsOfferedWhereItFits(t *testing.T) {
 	train, err := os.ReadFile("../../../trainer/train.go")
 	require.NoError(t, err)
-	for context, offered := range map[int]bool{8192: false, 32768: true} {
+	for context, offered := range map[int]bool{16384: false, 65536: true} {
 		r := repair(rich(), nil, experiment.InvalidEdit, "no")
 		r.Files = map[string][]byte{"trainer/train.go": train}
 		messages, err := fresh(t, "http://h/v1", func(c *Config) { c.Context = context }).prompt(r)
 		require.NoError(t, err)
-		require.Contains(t, messages[1].Content, "\nDim = new value")
+		require.Contains(t, messages[1].Content, "\nDepth = new value")
 		if offered {
 			require.Contains(t, messages[1].Content, "the whole new file")
 		} else {
@@ -64,7 +64,7 @@ func TestResearcherCampaign(t *testing.T) {
 	require.NoError(t, err)
 	for path, text := range map[string]string{"trainer/train.go": string(train), "noop/train.go": target.NoopSource} {
 		s := llmtest.New(t)
-		l := fresh(t, s.URL(), func(c *Config) { c.Context = 8192 })
+		l := fresh(t, s.URL(), func(c *Config) { c.Context = 16384 })
 		r := proposertest.Past().Request(1)
 		r.History, r.Files = r.History[:1], map[string][]byte{path: []byte(text)}
 		seen := map[string]bool{}

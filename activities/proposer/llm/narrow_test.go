@@ -133,7 +133,7 @@ func TestNarrowAnswers(t *testing.T) {
 			require.Equal(t, c.title, a.Proposal.Title)
 			files, failure := proposer.ApplyEdits(r.Files, a.Proposal.Edits)
 			require.Nil(t, failure)
-			require.Contains(t, string(files["trainer/train.go"]), "Warmdown    = 0.25")
+			require.Regexp(t, `Warmdown += 0.25 `, string(files["trainer/train.go"]))
 		})
 	}
 }

@@ -159,7 +159,7 @@ func TestFits(t *testing.T) {
 	require.NoError(t, err)
 	program, err := os.ReadFile("../../../program.md")
 	require.NoError(t, err)
-	for n, context := range []int{8192, 16384, 32768, 131072} {
+	for n, context := range []int{16384, 32768, 65536, 131072} {
 		r := repair(rich(), []experiment.Edit{{Path: "trainer/train.go", Search: strings.Repeat("a line\n", 1000), Replace: "b"}}, experiment.BuildFailed, strings.Repeat("a line of the log\n", 500))
 		for i := range 20 {
 			r.Hints = append(r.Hints, strings.Repeat("hint ", 300), fmt.Sprint(i))
