@@ -119,7 +119,7 @@ func TestApproval(t *testing.T) {
 
 func TestSettingsRoundTrip(t *testing.T) {
 	in := Settings{
-		Tag: "mar5", Cores: 2, Proposer: "llm:3,hpo", Approval: Approval{Approve: ApproveAccept, ApproveWithin: Duration(time.Minute)},
+		Tag: "mar5", Cores: 2, Dataset: "climbmix:4", Vocab: 1024, Proposer: "llm:3,hpo", Approval: Approval{Approve: ApproveAccept, ApproveWithin: Duration(time.Minute)},
 		Limits: Limits{Experiments: 3, WallTime: Duration(time.Hour), Parallel: 4},
 	}.WithDefaults()
 	b, err := json.Marshal(in)
@@ -133,7 +133,7 @@ func TestSettingsRoundTrip(t *testing.T) {
 // started from the settings that it prints.
 func TestEverySettingIsKnown(t *testing.T) {
 	b, err := json.Marshal(Settings{
-		Tag: "a", Cores: 1, Approval: Approval{Approve: ApproveOff, ApproveWithin: 1},
+		Tag: "a", Cores: 1, Dataset: ClimbMix, Vocab: 512, Approval: Approval{Approve: ApproveOff, ApproveWithin: 1},
 		Limits: Limits{Experiments: 1, WallTime: 1, Plateau: 1, Parallel: 1},
 	}.WithDefaults())
 	require.NoError(t, err)

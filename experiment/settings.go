@@ -22,6 +22,8 @@ type Settings struct {
 	Seeds    int      `json:"seeds,omitempty"`    // baseline runs that measure the noise; 3
 	Seed     uint64   `json:"seed,omitempty"`     // root of all random choices; derived from the tag
 	Cores    int      `json:"cores,omitempty"`    // CPU cores of each training run, which divide its charged time; 0 leaves it to the worker that prepares the campaign
+	Dataset  string   `json:"dataset,omitempty"`  // what is trained on; go: see ParseDataset
+	Vocab    int      `json:"vocab,omitempty"`    // tokens of the corpus; 256, which are bytes
 	Proposer string   `json:"proposer,omitempty"` // hpo, llm, or several with shares: see ParseProposers
 	Policy   string   `json:"policy,omitempty"`   // decision policy and its version
 
@@ -110,7 +112,7 @@ const (
 )
 
 // settingsFields lists every JSON name that Settings accepts.
-var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "cores", "proposer", "policy", "approve", "approve_within", "experiments", "wall_time", "plateau", "parallel"}
+var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "cores", "dataset", "vocab", "proposer", "policy", "approve", "approve_within", "experiments", "wall_time", "plateau", "parallel"}
 
 // UnmarshalJSON remembers unknown fields and values of the wrong type instead
 // of failing, so that a typing error in a workflow's input becomes one clear
@@ -195,6 +197,12 @@ func (s Settings) Validate() error {
 	case s.Cores < 0 || s.Cores > maxCores:
 		return fmt.Errorf("cores is %d: a training run has 1 to %d CPU cores", s.Cores, maxCores)
 	}
+	if _, err := ParseDataset(s.Dataset); err != nil {
+		return err
+	}
+	if err := ValidateVocab(s.Vocab); err != nil {
+		return err
+	}
 	if s.Proposer != "" {
 		if _, err := ParseProposers(s.Proposer); err != nil {
 			return err
@@ -258,6 +266,10 @@ func (s Settings) Conflict(other Settings) string {
 		return diff("seed", other.Seed, s.Seed)
 	case other.Cores != 0 && s.Cores != 0 && other.Cores != s.Cores:
 		return diff("cores", other.Cores, s.Cores)
+	case other.Dataset != "" && other.Corpus() != s.Corpus():
+		return diff("dataset", other.Corpus(), s.Corpus())
+	case other.Vocab != 0 && other.Tokens() != s.Tokens():
+		return diff("vocab", other.Tokens(), s.Tokens())
 	case other.Proposer != "" && other.Proposer != s.Proposer:
 		return diff("proposer", other.Proposer, s.Proposer)
 	case other.Policy != "" && other.Policy != s.Policy:

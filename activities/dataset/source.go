@@ -1,0 +1,179 @@
+package dataset
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/autoresearch-go/autoresearch/experiment"
+)
+
+// Options say where data sets come from and what may be done to get them.
+type Options struct {
+	Cache  string         // directory of downloads, which are kept
+	Fetch  bool           // download what is not there; else that is an error
+	Report func(Progress) // told a few times a second what is being done; nil is nobody
+	Base   string         // address that the names of downloads are relative to; "" is BaseURL()
+
+	client *http.Client                     // nil: one of our own
+	retry  *retries                         // nil: patient ones
+	free   func(dir string) (uint64, error) // free bytes; nil asks the system
+}
+
+// Source is a data set that has been found, but not read.
+type Source struct {
+	set experiment.Dataset
+	o   Options
+}
+
+// Find looks a data set up. A path has to exist.
+func Find(set experiment.Dataset, o Options) (*Source, error) {
+	if o.Report == nil {
+		o.Report = func(Progress) {}
+	}
+	if set.Path != "" {
+		if _, err := os.Stat(set.Path); err != nil {
+			return nil, reading(set.Path, err)
+		}
+	} else if remoteOf(set) == nil {
+		return nil, bad("", "the data set %s has no files", set)
+	}
+	return &Source{set, o}, nil
+}
+
+// Key is what the documents are made from, where that is known without reading
+// it: downloads are. Equal keys give equal documents.
+func (s *Source) Key() (string, bool) {
+	r := remoteOf(s.set)
+	if r == nil {
+		return "", false
+	}
+	m, err := readManifest(filepath.Join(s.o.Cache, r.dir))
+	if err != nil {
+		return "", false
+	}
+	h := sha256.New()
+	for _, name := range r.names() {
+		sum, ok := m.Files[name]
+		if !ok {
+			return "", false
+		}
+		fmt.Fprintf(h, "%s %s %d\n", name, sum.SHA256, importVersion)
+	}
+	return hex.EncodeToString(h.Sum(nil)), true
+}
+
+// importVersion changes when the same files give other documents.
+const importVersion = 1
+
+// Write makes the documents in dir, which exists. What has to be downloaded is
+// downloaded first.
+func (s *Source) Write(ctx context.Context, dir string) (Documents, error) {
+	r := remoteOf(s.set)
+	if r == nil {
+		return s.writePath(ctx, dir)
+	}
+	if err := s.provide(ctx, r); err != nil {
+		return Documents{}, err
+	}
+	return s.writeRemote(ctx, r, dir)
+}
+
+// writePath reads the files of the user's own and splits their documents.
+func (s *Source) writePath(ctx context.Context, dir string) (Documents, error) {
+	var c Count
+	list, err := walk(ctx, s.set.Path, &c.LeftOut)
+	if err != nil {
+		return Documents{}, err
+	}
+	p, err := newPool(filepath.Join(dir, "pool.docs"), &c)
+	if err != nil {
+		return Documents{}, err
+	}
+	defer os.Remove(p.out.path)
+	if err := s.readAll(ctx, list, &c, p.add); err != nil {
+		return Documents{}, errors.Join(err, p.out.close())
+	}
+	out, err := newFiles(dir)
+	if err != nil {
+		return Documents{}, err
+	}
+	if err := p.split(out.train, out.val); err != nil {
+		return Documents{}, fmt.Errorf("%s: %w", s.set.Path, err)
+	}
+	return out.done(filepath.Base(s.set.Path), c)
+}
+
+// writeRemote reads the files of a data set that brings its own validation
+// text, of which the beginning is enough.
+func (s *Source) writeRemote(ctx context.Context, r *remote, dir string) (Documents, error) {
+	out, err := newFiles(dir)
+	if err != nil {
+		return Documents{}, err
+	}
+	var c, val Count
+	at := func(name string) found {
+		path := filepath.Join(s.o.Cache, r.dir, name)
+		as := plainText
+		if strings.HasSuffix(name, ".parquet") {
+			as = parquetFile
+		}
+		return found{path: path, as: as}
+	}
+	var list []found
+	for _, name := range r.train {
+		list = append(list, at(name))
+	}
+	if err := s.readAll(ctx, list, &c, adder(&c, out.train)); err != nil {
+		return Documents{}, err
+	}
+	enough := errors.New("enough")
+	add := adder(&val, out.val)
+	err = s.readAll(ctx, []found{at(r.val)}, &val, func(doc []byte) error {
+		if val.Bytes >= valBytes {
+			return enough
+		}
+		return add(doc)
+	})
+	if err != nil && !errors.Is(err, enough) {
+		return Documents{}, err
+	}
+	c.Files += val.Files
+	c.Documents += val.Documents
+	c.Bytes += val.Bytes
+	return out.done(s.set.String(), c)
+}
+
+// adder writes the documents that can be used.
+func adder(c *Count, w *writer) func([]byte) error {
+	return func(doc []byte) error {
+		if !c.usable(doc) {
+			return nil
+		}
+		return w.add(doc)
+	}
+}
+
+// readAll calls emit for all documents of the files.
+func (s *Source) readAll(ctx context.Context, list []found, c *Count, emit func([]byte) error) error {
+	for i, f := range list {
+		c.Files++
+		s.o.Report(Progress{Reading: true, File: filepath.Base(f.path), Index: i + 1, Of: len(list)})
+		err := eachDocument(f.path, f.as, func(doc []byte) error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return emit(doc)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
