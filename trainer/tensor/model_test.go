@@ -108,3 +108,20 @@ func TestModelLearns(t *testing.T) {
 		t.Errorf("loss went from %v to %v", first, last)
 	}
 }
+
+func dotSlow(a, b []float32) (s float32) {
+	for i := range a {
+		s += a[i] * b[i]
+	}
+	return s
+}
+
+// unravel turns a flat position into indices.
+func unravel(i int, shape []int) []int {
+	l := make([]int, len(shape))
+	for k := len(shape) - 1; k >= 0; k-- {
+		l[k] = i % shape[k]
+		i /= shape[k]
+	}
+	return l
+}
