@@ -74,12 +74,12 @@ func BenchmarkProve(b *testing.B) {
 }
 
 func benchmarkProve(b *testing.B, T int) {
-	m, err := loadModel(saveGraph(b, defaultModel(b, T)), "", 2)
+	m, err := loadModel(saveGraph(b, defaultModel(b, T)), "", testV, 2)
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer m.close()
-	ids := m.sample(text(1 << 16))
+	ids := m.sample(opened(b, text(1<<16)))
 	const runs = 10
 	start := 0.0
 	for i := range runs + 1 { // the first binds the graph

@@ -9,7 +9,7 @@ import (
 // of logits with the probabilities that the row's softmax gives. logits is
 // [n, V] row by row, targets [n]. It works in float64 from the logits on, rows
 // spread over so many goroutines; the sum has one order whatever their number.
-func codeLength(logits []float32, targets []byte, V, cores int) float64 {
+func codeLength(logits []float32, targets []int32, V, cores int) float64 {
 	bits := make([]float64, len(targets))
 	var wait sync.WaitGroup
 	for part := range cores {
@@ -31,7 +31,7 @@ func codeLength(logits []float32, targets []byte, V, cores int) float64 {
 
 // rowBits returns -log2 of the probability that the softmax of row gives to
 // target. It is NaN if any logit is NaN or infinite.
-func rowBits(row []float32, target byte) float64 {
+func rowBits(row []float32, target int32) float64 {
 	top := row[0]
 	for _, v := range row {
 		if v > top {

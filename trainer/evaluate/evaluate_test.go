@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
 
@@ -230,6 +231,21 @@ func dataDir(t *testing.T) (string, []byte) {
 	return dir, b
 }
 
+// opened is a split of bytes.
+func opened(t testing.TB, b []byte) *data.Split {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "train.bin")
+	if err := os.WriteFile(path, b, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s, err := data.OpenSplit(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
 // call runs a subcommand as main would and decodes what it prints.
 func call(t *testing.T, wantCode int, result any, args ...string) {
 	t.Helper()
@@ -325,13 +341,13 @@ func TestCheatsAreCaught(t *testing.T) {
 // and those before it are not. Without this the proof would prove nothing.
 func TestPoisonWorks(t *testing.T) {
 	for name, s := range honest {
-		m, err := loadModel(saveStream(t, 1, s), "", 1)
+		m, err := loadModel(saveStream(t, 1, s), "", testV, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer m.close()
 		for cut := range testT {
-			ids := m.sample(text(999))
+			ids := m.sample(opened(t, text(999)))
 			for i := range ids {
 				if i%testT >= cut {
 					ids[i] = tensor.PoisonID

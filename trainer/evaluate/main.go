@@ -3,7 +3,8 @@
 // the candidate's code. What it gets is a file of weights and a graph of
 // registered operations; what it holds is the validation text.
 //
-//	evaluate data  --source GOROOT/src --out DIR
+//	evaluate data  --source GOROOT/src [--vocab N] --out DIR
+//	evaluate data  --docs FILE --val-docs FILE [--name NAME] [--vocab N] --out DIR
 //	evaluate check --model FILE --data DIR --cores N
 //	evaluate score --model FILE --data DIR --cores N [--proved DIGEST]
 //
@@ -16,10 +17,14 @@
 // # Why the number can be believed
 //
 // The logits are the model's, everything after them is ours: we take the
-// softmax, so the probabilities of the next byte sum to one, we read the
-// validation text, and each of its bytes after the first is scored exactly
-// once. What is left to a cheat is to see the byte it has to predict, and the
+// softmax, so the probabilities of the next token sum to one, we read the
+// validation text, and each of its tokens after the first is scored exactly
+// once. What is left to a cheat is to see the token it has to predict, and the
 // proof in causal.go excludes that for every input.
+//
+// The code length is divided by the bytes of text that the predicted tokens
+// stand for, whatever the vocabulary: a larger one gives fewer tokens, each
+// harder to predict, of the same text.
 //
 // # Results
 //
@@ -102,6 +107,10 @@ func dispatch(args []string, usage io.Writer) (any, error) {
 	switch args[0] {
 	case "data":
 		flags.StringVar(&corpus.Source, "source", "", "source `directory`: $(go env GOROOT)/src")
+		flags.StringVar(&corpus.Docs, "docs", "", "`file` of training documents, each ended by a zero byte, instead of --source")
+		flags.StringVar(&corpus.ValDocs, "val-docs", "", "`file` of validation documents")
+		flags.StringVar(&corpus.Name, "name", "", "name of a corpus of documents; by default the file's")
+		flags.IntVar(&corpus.Vocab, "vocab", 256, "`number` of different tokens; 256 makes every byte one")
 		flags.StringVar(&corpus.Out, "out", "", "`directory` to build the corpus in")
 	case "check", "score":
 		flags.StringVar(&o.model, "model", "", "model.safetensors `file`")

@@ -8,7 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/autoresearch-go/autoresearch/trainer/harness"
+	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
 
@@ -32,9 +32,9 @@ type model struct {
 	seconds    time.Duration // spent in forward so far
 }
 
-// loadModel reads a model.safetensors file. What is wrong with the file is the
+// loadModel reads a model.safetensors file for data of V different tokens. What is wrong with the file is the
 // model's fault; that it cannot be read at all is ours.
-func loadModel(path, kernels string, cores int) (*model, error) {
+func loadModel(path, kernels string, V, cores int) (*model, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, faultf(reasonNotExportable, "there is no model at %s; Train must end with run.Export", path)
@@ -58,7 +58,7 @@ func loadModel(path, kernels string, cores int) (*model, error) {
 	for _, w := range graph.Weights() {
 		m.parameters += len(w.Data)
 	}
-	if err := m.checkSize(); err != nil {
+	if err := m.checkSize(V); err != nil {
 		return nil, err
 	}
 	m.dev, err = tensor.Open(tensor.Config{Threads: cores, Kernels: kernels})
@@ -83,10 +83,11 @@ func parse(file []byte) (*tensor.Graph, error) {
 
 func (m *model) close() { m.dev.Close() }
 
-func (m *model) checkSize() error {
+// checkSize holds the model to the limits and to the vocabulary V of the data.
+func (m *model) checkSize(V int) error {
 	switch {
-	case m.V != harness.Vocab:
-		return faultf(reasonNotExportable, "the logits have %d entries; they must have %d, one for each byte", m.V, harness.Vocab)
+	case m.V != V:
+		return faultf(reasonNotExportable, "the logits have %d entries; they must have %d, one for each token of the data's vocabulary, which is run.Vocab()", m.V, V)
 	case m.T > maxContext:
 		return faultf(reasonNotExportable, "the context is %d tokens; at most %d are allowed", m.T, maxContext)
 	case m.parameters > maxParameters:
@@ -110,11 +111,13 @@ func (m *model) forwardAt(ids []int32, at []int) ([]float32, error) {
 	return logits, nil
 }
 
-// window fills row of ids [B, T] with text, padded with zeros.
-func (m *model) window(ids []int32, row int, text []byte) {
+// window fills row of ids [B, T] with the tokens from at to end-1, T of them at
+// most, padded with zeros.
+func (m *model) window(ids []int32, row int, text *data.Split, at, end int) {
 	into := ids[row*m.T : (row+1)*m.T]
-	clear(into)
-	for i := range min(len(text), m.T) {
-		into[i] = int32(text[i])
+	n := max(0, min(end-at, m.T))
+	clear(into[n:])
+	if n > 0 {
+		text.Read(into[:n], at)
 	}
 }

@@ -3,12 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 )
 
 // evaluation is the command line of check and score.
@@ -33,7 +33,7 @@ type Check struct {
 type Score struct {
 	ValBpb         float64 `json:"val_bpb"` // bits per byte
 	Nats           float64 `json:"nats"`    // code length of all tokens together
-	Tokens         int     `json:"tokens"`  // predicted; bytes, as tokens are bytes
+	Tokens         int     `json:"tokens"`  // predicted: all but the first, which is given
 	Bytes          int     `json:"bytes"`   // that the predicted tokens stand for
 	GraphDigest    string  `json:"graph_digest"`
 	Parameters     int     `json:"parameters"`
@@ -47,10 +47,11 @@ type Score struct {
 // check judges a model without the validation text.
 func (o evaluation) check() (Check, error) {
 	start := time.Now()
-	text, m, err := o.open("train.bin", checkBytes)
+	text, m, err := o.open(data.TrainFile)
 	if err != nil {
 		return Check{}, err
 	}
+	defer text.Close()
 	defer m.close()
 	if err := proveCausal(m, m.sample(text)); err != nil {
 		return Check{}, err
@@ -61,10 +62,11 @@ func (o evaluation) check() (Check, error) {
 // score judges a model and measures its val_bpb.
 func (o evaluation) score() (Score, error) {
 	start := time.Now()
-	text, m, err := o.open("val.bin", math.MaxInt64)
+	text, m, err := o.open(data.ValFile)
 	if err != nil {
 		return Score{}, err
 	}
+	defer text.Close()
 	defer m.close()
 	prove := m.digest != o.proved // see proveCausal for why that is enough
 	if prove {
@@ -77,74 +79,67 @@ func (o evaluation) score() (Score, error) {
 	if err != nil {
 		return Score{}, err
 	}
-	n := len(text) - 1
+	n := text.Bytes(1, text.Len())
 	return Score{
-		ValBpb: bits / float64(n), Nats: bits * math.Ln2, Tokens: n, Bytes: n,
+		ValBpb: bits / float64(n), Nats: bits * math.Ln2, Tokens: text.Len() - 1, Bytes: n,
 		GraphDigest: m.digest, Parameters: m.parameters, Context: m.T, Proved: prove,
 		Seconds: time.Since(start).Seconds(), CPUSeconds: cpuSeconds(), ForwardSeconds: m.seconds.Seconds(),
 	}, nil
 }
 
-// checkBytes is how much training text check reads: room for any batch.
-const checkBytes = 1 << 24
-
-// open reads the text of the split and the model.
-func (o evaluation) open(name string, limit int64) ([]byte, *model, error) {
+// open opens a split, named as it is below a corpus, and the model.
+func (o evaluation) open(split string) (*data.Split, *model, error) {
 	if o.model == "" || o.data == "" || o.cores < 1 {
 		return nil, nil, errors.New("--model and --data are both needed, and --cores must be at least 1")
 	}
-	text, err := readText(filepath.Join(o.data, name), limit)
+	name := filepath.Base(split)
+	text, err := data.OpenSplit(filepath.Join(o.data, name))
 	if err != nil {
 		return nil, nil, fmt.Errorf("reading the text: %w; --data must name the directory of the split, with %s", err, name)
 	}
-	m, err := loadModel(o.model, o.kernels, o.cores)
+	var m *model
+	if text.Len() < 2 {
+		err = fmt.Errorf("reading the text: %s has a single token; one is given and the rest is predicted", name)
+	} else {
+		m, err = loadModel(o.model, o.kernels, text.Vocab().Size(), o.cores)
+	}
+	if err != nil {
+		text.Close()
+	}
 	return text, m, err
 }
 
-// readText reads up to limit bytes of a file, all of it without a limit.
-func readText(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, limit))
-	if err == nil && len(text) < 2 {
-		err = fmt.Errorf("%s is empty", path)
-	}
-	return text, err
-}
-
 // sample returns ids [B, T] from all over the text.
-func (m *model) sample(text []byte) []int32 {
+func (m *model) sample(text *data.Split) []int32 {
 	ids := make([]int32, m.B*m.T)
 	for row := range m.B {
-		m.window(ids, row, text[len(text)*row/m.B:])
+		m.window(ids, row, text, text.Len()*row/m.B, text.Len())
 	}
 	return ids
 }
 
-// codeLength returns the bits that it takes to encode text[1:]. The text is
-// cut into windows of T tokens that do not overlap, so every byte after the
-// first is the target of exactly one position. The last window is padded,
-// which changes nothing before the padding: the model is causal, and its rows
-// are independent.
-func (m *model) codeLength(text []byte, cores int) (float64, error) {
-	ids := make([]int32, m.B*m.T)
-	inputs, targets := text[:len(text)-1], text[1:]
+// codeLength returns the bits that it takes to encode all tokens but the first.
+// The text is cut into windows of T tokens that do not overlap, so every token
+// after the first is the target of exactly one position. The last window is
+// padded, which changes nothing before the padding: the model is causal, and
+// its rows are independent.
+func (m *model) codeLength(text *data.Split, cores int) (float64, error) {
+	ids, targets := make([]int32, m.B*m.T), make([]int32, m.B*m.T)
+	inputs := text.Len() - 1
 	total := 0.0
-	for at := 0; at < len(inputs); at += len(ids) {
-		n := min(len(ids), len(inputs)-at)
+	for at := 0; at < inputs; at += len(ids) {
+		n := min(len(ids), inputs-at)
 		for row := range m.B {
-			m.window(ids, row, inputs[min(at+row*m.T, len(inputs)):])
+			m.window(ids, row, text, at+row*m.T, inputs)
 		}
 		logits, err := m.forward(ids)
 		if err != nil {
 			return 0, err
 		}
-		bits := codeLength(logits, targets[at:at+n], m.V, cores)
+		text.Read(targets[:n], at+1)
+		bits := codeLength(logits, targets[:n], m.V, cores)
 		if math.IsNaN(bits) || math.IsInf(bits, 0) {
-			return 0, faultf(reasonNaN, "the logits for the %d bytes from %d on are not finite", n, at+1)
+			return 0, faultf(reasonNaN, "the logits for the %d tokens from %d on are not finite", n, at+1)
 		}
 		total += bits
 	}

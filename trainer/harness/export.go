@@ -12,7 +12,7 @@ import (
 )
 
 // Export ends a run: it traces forward, which takes token ids [B, T] to logits
-// [B, T, Vocab], and writes it as a graph together with the Params it uses.
+// [B, T, V], and writes it as a graph together with the Params it uses.
 // T is the context at which the model will be evaluated. B is up to the
 // evaluator, so rows of a batch must not depend on each other, nor a logit on
 // tokens that come after it; the evaluator proves both.
@@ -77,10 +77,11 @@ func (r *Run) parameters() (n int) {
 
 func round(d time.Duration) float64 { return d.Round(time.Millisecond).Seconds() }
 
-// What the sample starts with, how long it gets, and how much charged time
-// writing it may take at most: enough for a look, too little to matter.
+// How long the prompt is at least, in bytes, how much the model adds to it, in
+// tokens, and how much charged time that may take at most: enough for a look,
+// too little to matter.
 const (
-	samplePrompt = "func "
+	promptLength = 12
 	sampleLength = 160
 	sampleTime   = 250 * time.Millisecond
 )
@@ -91,27 +92,21 @@ func (r *Run) write(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) (tex
 	defer func() { _ = recover() }()
 	rng := rand.New(rand.NewPCG(r.opts.seed, 1)) // its own, to leave the run's alone
 	limit := r.clock.charged() + min(sampleTime, max(r.opts.budget/50, sampleTime/5))
-	ids := make([]int32, min(T, len(samplePrompt)+sampleLength))
-	n := copy(ids, tokens(samplePrompt))
-	text = samplePrompt
+	prompt := r.data.prompt(promptLength)
+	ids := make([]int32, min(T, len(prompt)+sampleLength))
+	n := copy(ids, prompt)
+	V := r.Vocab()
+	text = string(r.data.Vocab().Decode(ids[:n]))
 	for ; n < len(ids) && r.clock.charged() < limit; n++ {
 		r.dev.Reset()
 		var logits []float32
 		r.dev.NoGrad(func() {
 			logits = forward(r.dev.Ints(ids, 1, len(ids))).Host()
 		})
-		ids[n] = int32(draw(logits[(n-1)*Vocab:n*Vocab], rng))
-		text += string([]byte{byte(ids[n])})
+		ids[n] = int32(draw(logits[(n-1)*V:n*V], rng))
+		text += r.data.Vocab().Token(int(ids[n]))
 	}
 	return text
-}
-
-func tokens(text string) []int32 {
-	ids := make([]int32, len(text))
-	for i := range ids {
-		ids[i] = int32(text[i])
-	}
-	return ids
 }
 
 // draw picks an id with a probability that follows the logits, sharpened a

@@ -48,7 +48,7 @@ func TestLoader(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer l.close()
+		defer l.Close()
 		x, y = make([]int32, B*T), make([]int32, B*T)
 		if err := l.batch(first, T, x, y); err != nil {
 			t.Fatal(err)

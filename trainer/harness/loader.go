@@ -1,70 +1,45 @@
 package harness
 
 import (
+	"bytes"
 	"fmt"
-	"os"
 	"path/filepath"
-	"syscall"
+	"slices"
+
+	"github.com/autoresearch-go/autoresearch/trainer/harness/bpe"
+	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 )
 
-// loader draws training windows from train.bin, a file of bytes. Window i is a
+// loader draws training windows from the training split. Window i is a
 // function of seed and i alone, so the position in the data is one number, and
 // a resumed run sees the windows that it would have seen.
-//
-// The file is mapped, not read: a large corpus costs no memory and no start-up
-// time, runs on one machine share it, and the kernel reads ahead, so that a
-// step does not wait for data.
 type loader struct {
-	text []byte
+	*data.Split
 	seed uint64
+	row  []int32 // scratch of batch
 }
 
 func openLoader(dir string, seed uint64) (*loader, error) {
-	path := filepath.Join(dir, "train.bin")
-	text, err := mapFile(path)
+	split, err := data.OpenSplit(filepath.Join(dir, filepath.Base(data.TrainFile)))
 	if err != nil {
-		return nil, fmt.Errorf("opening the training data %s: %w; --data must name a directory with train.bin", path, err)
+		return nil, fmt.Errorf("opening the training data: %w; --data must name a directory with train.bin", err)
 	}
-	return &loader{text: text, seed: seed}, nil
+	return &loader{Split: split, seed: seed}, nil
 }
-
-func mapFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() == 0 || info.Size() != int64(int(info.Size())) {
-		return nil, fmt.Errorf("its size, %d bytes, cannot be mapped", info.Size())
-	}
-	text, err := syscall.Mmap(int(f.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
-	if err != nil {
-		return nil, err
-	}
-	readAhead(text)
-	return text, nil
-}
-
-func (l *loader) close() { _ = syscall.Munmap(l.text) }
 
 // batch fills x and y, both [B, T] row by row, with windows first to
-// first+B-1. y is x one byte later.
+// first+B-1. y is x one token later.
 func (l *loader) batch(first int64, T int, x, y []int32) error {
-	if len(l.text) <= T {
-		return fmt.Errorf("the training data has %d bytes, too few for a context of %d", len(l.text), T)
+	if l.Len() <= T {
+		return fmt.Errorf("the training data have %d tokens, too few for a context of %d", l.Len(), T)
 	}
-	places := uint64(len(l.text) - T)
+	places := uint64(l.Len() - T)
+	l.row = slices.Grow(l.row[:0], T+1)[:T+1]
 	for row := range len(x) / T {
 		start := mix(l.seed, uint64(first)+uint64(row)) % places
-		window := l.text[start : start+uint64(T)+1]
-		for t := range T {
-			x[row*T+t] = int32(window[t])
-			y[row*T+t] = int32(window[t+1])
-		}
+		l.Read(l.row, int(start))
+		copy(x[row*T:(row+1)*T], l.row)
+		copy(y[row*T:(row+1)*T], l.row[1:])
 	}
 	return nil
 }
@@ -80,4 +55,27 @@ func mix(seed, i uint64) uint64 {
 		z ^= z >> 31
 	}
 	return z
+}
+
+// prompt returns what a sample of the model's text begins with: the first n
+// bytes or a little more of some document, the same one for a seed. Go files
+// all begin with a licence, so there it is the word that begins a function.
+func (l *loader) prompt(n int) (ids []int32) {
+	head := make([]int32, min(l.Len(), 1<<14))
+	l.Read(head, 0)
+	if text := l.Vocab().Decode(head); bytes.Contains(text, []byte("\npackage ")) && bytes.Contains(text, []byte("\nfunc ")) {
+		for _, id := range bpe.NewEncoder(l.Vocab()).Append(nil, []byte("func")) {
+			ids = append(ids, int32(id))
+		}
+		return ids
+	}
+	at := int(mix(l.seed, 0) % uint64(l.Len()))
+	for back := 0; at > 0 && l.At(at-1) != 0 && back < len(head); back++ {
+		at--
+	}
+	for ; n > 0 && at < l.Len() && l.At(at) != 0; at++ {
+		ids = append(ids, l.At(at))
+		n -= l.Bytes(at, at+1)
+	}
+	return ids
 }

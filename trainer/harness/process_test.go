@@ -240,7 +240,7 @@ func TestTrainsAndExports(t *testing.T) {
 	var d Done
 	r.json("done.json", &d)
 	if d.Steps != 150 || d.Tokens != last.Tokens || d.Parameters != 2*Vocab*testC || d.ChargedSeconds <= 0 ||
-		d.PeakMemoryBytes < 1<<20 || d.FinalLoss > first.Loss-1 || !strings.HasPrefix(d.Sample, samplePrompt) {
+		d.PeakMemoryBytes < 1<<20 || d.FinalLoss > first.Loss-1 || len(d.Sample) < promptLength {
 		t.Errorf("done.json: %+v", d)
 	}
 	if got := len(r.checkpoints()); got != checkpointsKept {

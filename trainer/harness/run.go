@@ -15,7 +15,8 @@ import (
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
 
-// Vocab is the number of token ids: text is bytes.
+// Vocab is the number of token ids when tokens are bytes. Programs ask
+// Run.Vocab, which knows the data.
 const Vocab = 256
 
 // Run is one training run, as the program in train.go sees it.
@@ -86,7 +87,7 @@ func (r *Run) close() {
 	if r.metrics != nil {
 		_ = r.metrics.close()
 	}
-	r.data.close()
+	r.data.Close()
 	r.dev.Close()
 }
 
@@ -94,8 +95,8 @@ func (r *Run) close() {
 func (r *Run) Device() *tensor.Device { return r.dev }
 
 // Vocab returns V, the number of token ids: a property of the data, like the
-// meaning of each id.
-func (r *Run) Vocab() int { return Vocab }
+// meaning of each id. It is 256 when tokens are bytes.
+func (r *Run) Vocab() int { return r.data.Vocab().Size() }
 
 // Rand returns the run's random numbers, seeded by --seed and checkpointed.
 func (r *Run) Rand() *rand.Rand { return r.rng }

@@ -1,25 +1,37 @@
-// Package data builds the default corpus: the source code of the Go standard
-// library, which every machine with a Go toolchain already has.
+// Package data builds corpora and reads them. The default corpus is the source
+// code of the Go standard library, which every machine with a Go toolchain
+// already has; any other comes as a file of documents.
 //
-// Build reads a source tree and writes two splits below a directory:
+// # The format
 //
-//	OUT/train/train.bin   what candidates train on; the only part they ever see
-//	OUT/val/val.bin       exactly ValBytes bytes that only the evaluator reads
-//	OUT/corpus.json       the Corpus record: where it came from, and its fingerprint
+//	OUT/train/train.bin    what candidates train on; the only part they ever see
+//	OUT/train/tokens.json  what the token ids stand for; absent when they are bytes
+//	OUT/val/val.bin        what only the evaluator reads
+//	OUT/val/tokens.json    the same again
+//	OUT/corpus.json        the Corpus record: where it came from, and its fingerprint
 //
 // The splits are directories of their own so that a sandbox can show a
 // candidate one of them and nothing else.
 //
-// # What goes in
+// Text is one document after the other, each ended by one zero byte, which no
+// document contains. With a vocabulary of 256 a token is a byte of text and a
+// split is the text itself; with a larger one it is the text's tokens (see
+// package bpe), two bytes each, little-endian. The zero byte is token 0 and
+// there are no other special tokens, so a split stands for the same bytes
+// whatever its vocabulary, and bits per byte can be compared. A vocabulary is
+// learned from the training split alone.
+//
+// # What goes into the default corpus
 //
 // Files ending in .go, whatever their build tags, tests included. Left out are
 // vendored trees, testdata, directories the go tool ignores, generated files,
-// files above maxFileBytes (they are tables, not prose) and exact copies of
-// another file. Files are separated by one zero byte, which no Go file contains.
+// files above maxFileBytes (they are tables, not prose), files with a zero byte
+// and exact copies of another file.
 //
-// Validation files are those whose path hashes lowest. The choice depends on
-// nothing else in the tree, so another Go release moves few files between the
-// splits; results of different fingerprints are never compared all the same.
+// Validation files are those whose path hashes lowest, up to ValBytes. The
+// choice depends on nothing else in the tree, so another Go release moves few
+// files between the splits; results of different fingerprints are never
+// compared all the same.
 //
 // # How it fails
 //
@@ -30,8 +42,6 @@
 package data
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,73 +50,131 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"github.com/autoresearch-go/autoresearch/trainer/harness/bpe"
 )
 
-// ValBytes is the size of the validation split: 2^18 predicted bytes and one
-// that comes first and is predicted by nothing.
+// ValBytes is the size of the default corpus' validation split: 2^18 predicted
+// bytes and one that comes first and is predicted by nothing.
 const ValBytes = 1<<18 + 1
 
-// TrainFile and ValFile are the splits' places below a corpus directory.
+// The splits' places below a corpus directory, and the name of what stands
+// beside each when tokens are not bytes.
 const (
-	TrainFile = "train/train.bin"
-	ValFile   = "val/val.bin"
-	infoFile  = "corpus.json"
+	TrainFile  = "train/train.bin"
+	ValFile    = "val/val.bin"
+	TokensFile = "tokens.json"
+	infoFile   = "corpus.json"
 )
 
-// Options says what to build and where.
+// Options says what to build and where: from Source, or from Docs and ValDocs.
 type Options struct {
-	Source   string // directory to read, normally $(go env GOROOT)/src
+	Source   string // directory of Go source, normally $(go env GOROOT)/src
+	Docs     string // file of training documents, each ended by a zero byte
+	ValDocs  string // file of validation documents
+	Name     string // of a corpus of documents; by default the file's
+	Vocab    int    // number of token ids; 0 means 256, bytes
 	Out      string // directory to create
-	ValBytes int    // size of the validation split in bytes; 0 means ValBytes
+	ValBytes int    // size of the validation split of Source; 0 means ValBytes
 }
 
 // Corpus describes a built corpus; it is what corpus.json holds.
 type Corpus struct {
 	Name        string `json:"name"`
 	Source      string `json:"source"`
-	GoVersion   string `json:"go_version"`
-	Fingerprint string `json:"fingerprint"` // SHA-256 over both splits, hex
-	TrainBytes  int    `json:"train_bytes"`
+	GoVersion   string `json:"go_version,omitempty"`
+	Fingerprint string `json:"fingerprint"` // SHA-256 over both splits and the vocabulary, hex
+	Vocab       int    `json:"vocab"`
+	TrainBytes  int    `json:"train_bytes"` // of text
 	ValBytes    int    `json:"val_bytes"`
-	Files       int    `json:"files"` // files in both splits together
+	TrainTokens int    `json:"train_tokens"` // train.bin has one byte for each, or two if Vocab is above 256
+	ValTokens   int    `json:"val_tokens"`
+	Files       int    `json:"files"` // documents in both splits together
+}
+
+// texts is what a corpus is made from.
+type texts struct {
+	train, val []byte
+	documents  int
 }
 
 // Build makes the corpus that o describes, or verifies and returns the one
 // that already stands at o.Out.
 func Build(o Options) (Corpus, error) {
-	if o.ValBytes == 0 {
-		o.ValBytes = ValBytes
+	if err := o.setDefaults(); err != nil {
+		return Corpus{}, err
 	}
 	out, err := filepath.Abs(o.Out)
 	if err != nil {
 		return Corpus{}, fmt.Errorf("finding the corpus directory %s: %w", o.Out, err)
 	}
 	if c, err := Open(out); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil && c.Vocab != o.Vocab {
+			err = fmt.Errorf("the corpus at %s has a vocabulary of %d, not %d; pass another --out", out, c.Vocab, o.Vocab)
+		}
 		return c, err
 	}
-	files, err := collect(o.Source)
+	text, err := o.read()
 	if err != nil {
 		return Corpus{}, err
 	}
-	train, val, err := split(files, o.ValBytes)
-	if err != nil {
-		return Corpus{}, fmt.Errorf("splitting the corpus at %s: %w", o.Source, err)
-	}
 	c := Corpus{
-		Name:        "go-source",
-		Source:      o.Source,
-		GoVersion:   goVersion(o.Source),
-		Fingerprint: fingerprint(train, val),
-		TrainBytes:  len(train),
-		ValBytes:    len(val),
-		Files:       len(files),
+		Name: o.Name, Source: o.Source, Vocab: o.Vocab,
+		TrainBytes: len(text.train), ValBytes: len(text.val), Files: text.documents,
 	}
-	if err := publish(out, c, train, val); err != nil {
+	if o.Docs != "" {
+		c.Source = o.Docs
+	} else {
+		c.GoVersion = goVersion(o.Source)
+	}
+	vocabulary := bpe.ByteVocabulary()
+	if o.Vocab > bpe.Bytes {
+		if vocabulary, err = bpe.Train(text.train, o.Vocab, runtime.NumCPU()); err != nil {
+			return Corpus{}, fmt.Errorf("learning a vocabulary of %d tokens from %s: %w", o.Vocab, c.Source, err)
+		}
+	}
+	if err := publish(out, c, text, vocabulary); err != nil {
 		return Corpus{}, fmt.Errorf("writing the corpus to %s: %w", out, err)
 	}
 	// Read back what stands there now: a builder that ran at the same time
 	// may have been first, and its corpus is then the pinned one.
 	return Open(out)
+}
+
+func (o *Options) setDefaults() error {
+	if o.ValBytes == 0 {
+		o.ValBytes = ValBytes
+	}
+	if o.Vocab == 0 {
+		o.Vocab = bpe.Bytes
+	}
+	switch {
+	case (o.Docs == "") != (o.ValDocs == ""):
+		return errors.New("documents come in two files, one for training and one for validation: pass both --docs and --val-docs")
+	case o.Docs != "" && o.Source != "":
+		return errors.New("a corpus is made from Go source or from documents: pass --source or --docs, not both")
+	case o.Name == "" && o.Docs != "":
+		o.Name = strings.TrimSuffix(filepath.Base(o.Docs), filepath.Ext(o.Docs))
+	case o.Name == "":
+		o.Name = "go-source"
+	}
+	return bpe.CheckSize(o.Vocab)
+}
+
+// read reads the text of both splits.
+func (o *Options) read() (t texts, err error) {
+	if o.Docs != "" {
+		return readDocuments(o.Docs, o.ValDocs)
+	}
+	files, err := collect(o.Source)
+	if err != nil {
+		return t, err
+	}
+	t.documents = len(files)
+	if t.train, t.val, err = split(files, o.ValBytes); err != nil {
+		return t, fmt.Errorf("splitting the corpus at %s: %w", o.Source, err)
+	}
+	return t, nil
 }
 
 // Open reads the corpus at dir and checks its splits against the fingerprint.
@@ -120,74 +188,18 @@ func Open(dir string) (Corpus, error) {
 	if err := json.Unmarshal(text, &c); err != nil {
 		return Corpus{}, fmt.Errorf("reading %s: %w; delete %s to build the corpus again", infoFile, err, dir)
 	}
-	var splits [2][]byte
-	for i, name := range []string{TrainFile, ValFile} {
-		// Not wrapped: a corpus that lost a split is damaged, not absent.
-		if splits[i], err = os.ReadFile(filepath.Join(dir, name)); err != nil {
-			return Corpus{}, fmt.Errorf("the corpus at %s is damaged: %v; delete it to build it again", dir, err)
-		}
+	if c.Vocab == 0 { // written when every corpus was of bytes
+		c.Vocab, c.TrainTokens, c.ValTokens = bpe.Bytes, c.TrainBytes, c.ValBytes
 	}
-	if fingerprint(splits[0], splits[1]) != c.Fingerprint {
+	found, err := fingerprint(dir, c.Vocab)
+	if err != nil {
+		// Not wrapped: a corpus that lost a split is damaged, not absent.
+		return Corpus{}, fmt.Errorf("the corpus at %s is damaged: %v; delete it to build it again", dir, err)
+	}
+	if found != c.Fingerprint {
 		return Corpus{}, fmt.Errorf("the corpus at %s is damaged: its bytes do not match the fingerprint in %s; delete it to build it again", dir, infoFile)
 	}
 	return c, nil
-}
-
-// fingerprint identifies a corpus by the bytes of its splits. Their lengths
-// are hashed too, so that moving a byte from one to the other shows.
-func fingerprint(train, val []byte) string {
-	h := sha256.New()
-	fmt.Fprintf(h, "%d %d\n", len(train), len(val))
-	h.Write(train)
-	h.Write(val)
-	return hex.EncodeToString(h.Sum(nil))
-}
-
-// publish makes the corpus appear at out in one step.
-func publish(out string, c Corpus, train, val []byte) error {
-	if err := os.MkdirAll(filepath.Dir(out), 0o755); err != nil {
-		return err
-	}
-	tmp, err := os.MkdirTemp(filepath.Dir(out), "."+filepath.Base(out)+"-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(tmp)
-	info, err := json.MarshalIndent(c, "", "  ")
-	if err != nil {
-		return err
-	}
-	for _, f := range []struct {
-		name string
-		data []byte
-	}{{TrainFile, train}, {ValFile, val}, {infoFile, append(info, '\n')}} {
-		if err := writeSynced(filepath.Join(tmp, f.name), f.data); err != nil {
-			return err
-		}
-	}
-	if err := os.Chmod(tmp, 0o755); err != nil {
-		return err
-	}
-	err = os.Rename(tmp, out)
-	if _, openErr := Open(out); err != nil && openErr == nil {
-		return nil // another builder was first
-	}
-	if err != nil {
-		return fmt.Errorf("%w (is the directory in use? it must be empty or absent)", err)
-	}
-	return nil
-}
-
-func writeSynced(path string, data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // goVersion reads the release that a GOROOT's VERSION file names.

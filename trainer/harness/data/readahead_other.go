@@ -1,6 +1,6 @@
 //go:build !linux
 
-package harness
+package data
 
 // readAhead does nothing: elsewhere pages are loaded as they are touched.
 func readAhead([]byte) {}
