@@ -79,8 +79,10 @@ func (l *metricsLog) add(m Metrics, progress float64, last bool) error {
 		return err
 	}
 	l.last, l.lastProg = m, progress
-	_, err = l.file.Write(append(line, '\n'))
-	return err
+	if _, err = system.write(l.file, append(line, '\n')); err != nil {
+		return fmt.Errorf("writing %s: %w%s", l.file.Name(), cause(err), advice(err))
+	}
+	return nil
 }
 
 // report writes a progress line, about one a second.
