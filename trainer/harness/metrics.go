@@ -79,10 +79,8 @@ func (l *metricsLog) add(m Metrics, progress float64, last bool) error {
 		return err
 	}
 	l.last, l.lastProg = m, progress
-	if _, err = system.write(l.file, append(line, '\n')); err != nil {
-		return fmt.Errorf("writing %s: %w%s", l.file.Name(), cause(err), advice(err))
-	}
-	return nil
+	_, err = l.file.Write(append(line, '\n'))
+	return err
 }
 
 // report writes a progress line, about one a second.

@@ -35,7 +35,6 @@ func TestMain(m *testing.M) {
 		for processCPU() < time.Second {
 		}
 	}
-	plantFault(os.Getenv(faultEnv))
 	Main(programs[name])
 }
 
@@ -86,7 +85,6 @@ var hoard [][]byte
 var programs = map[string]func(*Run) error{
 	"plain": trainBigram(func(*Run) float32 { return 0 }),
 	"burn":  trainBigram(func(*Run) float32 { return 0 }),
-	"slow":  trainBigram(func(*Run) float32 { time.Sleep(300 * time.Microsecond); return 0 }),
 	"nan": trainBigram(func(r *Run) float32 {
 		zero := float32(0)
 		return zero / max(zero, float32(3-r.StepsDone())) // 0/0 in step 4
@@ -161,15 +159,9 @@ func textDir(t *testing.T) string {
 // start starts a program in dir with one core and one seed.
 func start(t *testing.T, program, dir, data string, args ...string) *trainerRun {
 	t.Helper()
-	return startFaulty(t, "", program, dir, data, args...)
-}
-
-// startFaulty is start with a fault for the process, see plantFault.
-func startFaulty(t *testing.T, fault, program, dir, data string, args ...string) *trainerRun {
-	t.Helper()
 	r := &trainerRun{t: t, dir: dir}
 	r.cmd = exec.Command(os.Args[0], append([]string{"--run", dir, "--data", data, "--cores", "1", "--seed", "7"}, args...)...)
-	r.cmd.Env = append(os.Environ(), programEnv+"="+program, faultEnv+"="+fault)
+	r.cmd.Env = append(os.Environ(), programEnv+"="+program)
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.errOut
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -228,18 +220,12 @@ func (r *trainerRun) checkpoints() []string {
 // waitFor polls for a file.
 func waitFor(t *testing.T, path string) {
 	t.Helper()
-	eventually(t, path+" appears", func() bool {
-		_, err := os.Stat(path)
-		return err == nil
-	})
-}
-
-// eventually polls for a state.
-func eventually(t *testing.T, what string, reached func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !reached(); time.Sleep(200 * time.Microsecond) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
 		if time.Now().After(deadline) {
-			t.Fatalf("in vain: %s", what)
+			t.Fatalf("%s did not appear", path)
 		}
 	}
 }

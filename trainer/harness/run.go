@@ -207,11 +207,19 @@ func (r *Run) begin() error {
 			return err
 		}
 	}
-	if err := r.clearPast(); err != nil {
+	if err := errors.Join(removeTemporary(r.opts.run), removeTemporary(r.checkpoints())); err != nil {
 		return fmt.Errorf("clearing the run directory: %w", err)
 	}
+	// What is later than this step belongs to a past that will not come back.
+	err := pruneCheckpoints(r.checkpoints(), func(paths []string) []string {
+		return slices.DeleteFunc(paths, func(p string) bool {
+			return r.opts.resume != "" && p <= checkpointPath(r.checkpoints(), r.step)
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("clearing old checkpoints: %w", err)
+	}
 	r.saver.last, r.saver.lastStep, r.saver.cost = r.clock.charged(), r.step, r.firstCost()
-	var err error
 	r.metrics, err = openMetrics(filepath.Join(r.opts.run, "metrics.jsonl"), r.step, r.out)
 	if err != nil {
 		return fmt.Errorf("opening the metrics of the run: %w", err)

@@ -121,18 +121,13 @@ func (h *heads) maxKeys() int { return min(h.t, h.window+attnBlock) }
 
 func attentionForward(c *call) {
 	h, d := c.heads(), c.dev
-	var lse []float32
 	if c.grads {
-		lse = c.save(h.b * h.nh * h.t)
+		c.save(h.b * h.nh * h.t)
 	}
-	finite := d.allFinite(c.in[2].data)
-	d.pool.each(h.b*h.nh, func(w, i int) {
+	c.arg.flag = d.allFinite(c.in[2].data)
+	c.each(h.b*h.nh, func(c *call, w, i int) {
+		h := c.heads()
 		b, head := i/h.nh, i%h.nh
-		s := d.tmp(w, attnBlock*h.maxKeys())
-		var l []float32
-		if lse != nil {
-			l = lse[i*h.t : (i+1)*h.t]
-		}
 		first, end := 0, h.t
 		if c.only != nil {
 			first, end = c.only[b], c.only[b]+1
@@ -140,24 +135,29 @@ func attentionForward(c *call) {
 			h.fillLost(c, b, head, end, h.t)
 		}
 		for lo := first; lo < end; lo += attnBlock {
-			hi := min(lo+attnBlock, end)
-			if l == nil {
-				hi = h.skipLost(c, b, head, lo, hi)
-			}
-			if lo == hi {
-				continue
-			}
-			from, keys := h.scores(d, w, c, b, head, lo, hi, s, l)
-			v, out := h.kv(c.in[2].data, b, head, from), h.q(c.out.data, b, head, lo)
-			// A product with masked zeros would let a NaN or infinity of a later
-			// value through (0*NaN), so such values take the exact path.
-			if !finite && !d.finiteRows(v, keys, h.d) {
-				h.mixExact(d, out, s, v, lo, hi, from, keys)
-				continue
-			}
-			d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), v, out.Data, out.RS, false)
+			h.mixBlock(c, w, b, head, lo, min(lo+attnBlock, end))
 		}
 	})
+}
+
+// mixBlock fills the results of query rows lo..hi.
+func (h *heads) mixBlock(c *call, w, b, head, lo, hi int) {
+	d, s := c.dev, c.dev.tmp(w, attnBlock*h.maxKeys())
+	var lse []float32
+	if c.saved != nil {
+		lse = c.saved[(b*h.nh+head)*h.t:][:h.t]
+	} else if hi = h.skipLost(c, b, head, lo, hi); lo == hi {
+		return
+	}
+	from, keys := h.scores(d, w, c, b, head, lo, hi, s, lse)
+	v, out := h.kv(c.in[2].data, b, head, from), h.q(c.out.data, b, head, lo)
+	// A product with masked zeros would let a NaN or infinity of a later
+	// value through (0*NaN), so such values take the exact path.
+	if !c.arg.flag && !d.finiteRows(v, keys, h.d) {
+		h.mixExact(d, out, s, v, lo, hi, from, keys)
+		return
+	}
+	d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), v, out.Data, out.RS, false)
 }
 
 // skipLost fills the results of the last query rows that have a NaN, which
@@ -215,24 +215,27 @@ func (d *Device) finiteRows(m cpu.Mat, rows, n int) bool {
 // attentionBackward recomputes the probabilities block by block. A task is one
 // key head of one batch entry, so that dk and dv have one writer.
 func attentionBackward(c *call) {
-	h, d := c.heads(), c.dev
-	dq, dk, dv := c.din(0), c.din(1), c.din(2)
-	group := h.nh / h.nkv
-	size := attnBlock * h.maxKeys()
-	d.pool.each(h.b*h.nkv, func(w, i int) {
-		b, kv := i/h.nkv, i%h.nkv
-		buf := d.tmp(w, 2*size)
+	h := c.heads()
+	for i := range c.in {
+		c.din(i)
+	}
+	c.each(h.b*h.nkv, func(c *call, w, i int) {
+		h := c.heads()
+		b, kv, group := i/h.nkv, i%h.nkv, h.nh/h.nkv
+		size := attnBlock * h.maxKeys()
+		buf := c.dev.tmp(w, 2*size)
 		for head := kv * group; head < (kv+1)*group; head++ {
 			lse := c.saved[(b*h.nh+head)*h.t:][:h.t]
 			for lo := 0; lo < h.t; lo += attnBlock {
-				h.backBlock(d, w, c, b, head, lo, min(lo+attnBlock, h.t), buf[:size], buf[size:], lse, dq, dk, dv)
+				h.backBlock(c, w, b, head, lo, min(lo+attnBlock, h.t), buf[:size], buf[size:], lse)
 			}
 		}
 	})
 }
 
 // backBlock adds the gradients of one block of query rows.
-func (h *heads) backBlock(d *Device, w int, c *call, b, head, lo, hi int, p, ds, lse, dq, dk, dv []float32) {
+func (h *heads) backBlock(c *call, w, b, head, lo, hi int, p, ds, lse []float32) {
+	d, dq, dk, dv := c.dev, c.din(0), c.din(1), c.din(2)
 	k, wk, rows := d.kern, d.work[w], hi-lo
 	from, keys := h.recompute(d, w, c, b, head, lo, hi, p, lse)
 	dout := h.q(c.dout, b, head, lo)

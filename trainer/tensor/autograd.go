@@ -84,7 +84,7 @@ func Custom(name string, inputs []*Tensor, outShape []int,
 	if len(inputs) == 0 || forward == nil {
 		fail("custom", "%q needs at least one input and a forward function", name)
 	}
-	c := &call{op: opCustom, attrs: Attrs{Ints: outShape}, in: inputs,
-		custom: &customFns{name: name, forward: forward, backward: backward}}
+	c := newCall(opCustom, Attrs{Ints: outShape}, inputs)
+	c.custom = &customFns{name: name, forward: forward, backward: backward}
 	return c.do()
 }

@@ -27,21 +27,30 @@ func registerBinary(name string, bin binaryFns) *Op {
 			return checked(s)
 		},
 		Forward: func(c *call) {
-			k := c.dev.kern
-			c.dev.elementwise(c.out, func(dst []float32, in [][]float32) { bin.fwd(k, dst, in[0], in[1]) }, c.in...)
+			c.elementwise(func(c *call, dst []float32, in [][]float32) { c.op.binary.fwd(c.dev.kern, dst, in[0], in[1]) })
 		},
+		binary: &bin,
 	}
 	if bin.da != nil {
 		op.Backward = func(c *call) {
-			k := c.dev.kern
-			c.dev.gradient(c.din(0), 0, c, func(g, dy, y []float32, in [][]float32) { bin.da(k, g, dy, y, in[0], in[1]) })
-			c.dev.gradient(c.din(1), 1, c, func(g, dy, y []float32, in [][]float32) { bin.db(k, g, dy, y, in[0], in[1]) })
+			c.gradient(0, func(c *call, g, dy, y []float32, in [][]float32) { c.op.binary.da(c.dev.kern, g, dy, y, in[0], in[1]) })
+			c.gradient(1, func(c *call, g, dy, y []float32, in [][]float32) { c.op.binary.db(c.dev.kern, g, dy, y, in[0], in[1]) })
 		}
 	}
 	return register(op)
 }
 
 var nan32 = float32(math.NaN())
+
+// pick gives dy where the condition is as wanted.
+func pick(g, dy, cond []float32, want bool) {
+	for i, v := range dy {
+		g[i] = 0
+		if (cond[i] != 0) == want {
+			g[i] = v
+		}
+	}
+}
 
 // choose gives dy where the input won, half to each in a tie.
 func choose(g, dy, mine, other []float32, sign float32) {
@@ -158,7 +167,7 @@ var (
 			return checked(s)
 		},
 		Forward: func(c *call) {
-			c.dev.elementwise(c.out, func(y []float32, in [][]float32) {
+			c.elementwise(func(_ *call, y []float32, in [][]float32) {
 				for i, v := range in[0] {
 					a, b := in[1][i], in[2][i]
 					switch {
@@ -170,21 +179,11 @@ var (
 						y[i] = b
 					}
 				}
-			}, c.in...)
+			})
 		},
 		Backward: func(c *call) {
-			pick := func(want bool) func(g, dy, _ []float32, in [][]float32) {
-				return func(g, dy, _ []float32, in [][]float32) {
-					for i, v := range dy {
-						g[i] = 0
-						if (in[0][i] != 0) == want {
-							g[i] = v
-						}
-					}
-				}
-			}
-			c.dev.gradient(c.din(1), 1, c, pick(true))
-			c.dev.gradient(c.din(2), 2, c, pick(false))
+			c.gradient(1, func(_ *call, g, dy, _ []float32, in [][]float32) { pick(g, dy, in[0], true) })
+			c.gradient(2, func(_ *call, g, dy, _ []float32, in [][]float32) { pick(g, dy, in[0], false) })
 		},
 	})
 )
@@ -203,6 +202,57 @@ func init() {
 			c.dev.accumulate(g, c.dout)
 		}
 		c.pass(0)
+	}
+	// Products with a number per row or for all (gates, scales of residuals)
+	// need no copy of it beside every element.
+	opMul.Forward = func(c *call) { c.mul() }
+	opMul.Backward = func(c *call) {
+		c.reduce(0, mulGrad)
+		c.reduce(1, mulGrad)
+	}
+}
+
+// mul is the product, by rows that are scaled where one input repeats a number.
+func (c *call) mul() {
+	l := c.loop()
+	if l.innerStride(0) == l.innerStride(1) {
+		c.elementwise(func(c *call, dst []float32, in [][]float32) { c.dev.kern.Mul(dst, in[0], in[1]) })
+		return
+	}
+	rows, inner := l.split()
+	block := func(c *call, _ int, dst []float32, lo, hi, from, to int) {
+		l := c.loop()
+		one := l.innerStride(1) // the input that does not repeat
+		_, inner := l.split()
+		for r := lo; r < hi; r++ {
+			x, s := c.in[1-one].data[l.offset(1-one, r)], c.in[one].data[l.offset(one, r):]
+			c.dev.kern.Scale(dst[r*inner+from:r*inner+to], s[from:to], x)
+		}
+	}
+	if rows == 1 {
+		c.overColumns(1, inner, elemGrain, c.out.data, block)
+		return
+	}
+	c.overRows(rows, 1, inner, max(1, elemGrain/inner), c.out.data, block)
+}
+
+// mulGrad adds the gradient of a product: dy times the other input.
+func mulGrad(c *call, _ int, dst []float32, lo, hi, from, to int) {
+	l, k, which := c.loop(), c.dev.kern, c.arg.which
+	_, inner := l.split()
+	for r := lo; r < hi; r++ {
+		at, dy := l.offset(which, r), c.dout[r*inner+from:r*inner+to]
+		other := c.in[1-which].data[l.offset(1-which, r):]
+		switch mine, same := l.innerStride(which) == 1, l.innerStride(1-which) == 1; {
+		case mine && same:
+			k.MulAdd(dst[at+from:at+to], dy, other[from:to])
+		case mine:
+			k.Axpy(dst[at+from:at+to], other[0], dy)
+		case same:
+			dst[at] += k.Dot(dy, other[from:to])
+		default:
+			dst[at] += other[0] * k.Sum(dy)
+		}
 	}
 }
 

@@ -94,6 +94,9 @@ func (l *loop) split() (rows, inner int) {
 
 // offset of input k at a row.
 func (l *loop) offset(k, row int) int {
+	if len(l.dims) == 2 { // the usual case, without divisions
+		return row * l.str[k][0]
+	}
 	o := 0
 	for i := len(l.dims) - 2; i >= 0; i-- {
 		o += row % l.dims[i] * l.str[k][i]
@@ -122,76 +125,125 @@ func rowOf(src []float32, base, stride, i, n int, buf []float32) []float32 {
 	return buf
 }
 
-// elementwise fills out = f(in...) with broadcasting.
-func (d *Device) elementwise(out *Tensor, f func(dst []float32, in [][]float32), in ...*Tensor) {
-	shapes := make([][]int, len(in))
-	for i, t := range in {
-		shapes[i] = t.shape
+// loop is the nest over the output with the strides of the inputs.
+func (c *call) loop() *loop {
+	if c.plan == nil {
+		c.plan = &inferred{}
 	}
-	l := newLoop(out.shape, shapes...)
-	rows, inner := l.split()
-	body := func(w, lo, hi, from, to int) {
-		bufs := d.tmp(w, chunk*len(in))
-		args := make([][]float32, len(in))
+	if c.plan.loop == nil {
+		shapes := make([][]int, len(c.in))
+		for i, t := range c.in {
+			shapes[i] = t.shape
+		}
+		c.plan.loop = newLoop(c.out.shape, shapes...)
+	}
+	return c.plan.loop
+}
+
+// parts fills args with n elements of each input from position i of row r on.
+func (c *call) parts(l *loop, args [][]float32, bufs []float32, r, i, n int) {
+	for k, t := range c.in {
+		args[k] = rowOf(t.data, l.offset(k, r), l.innerStride(k), i, n, bufs[k*chunk:])
+	}
+}
+
+// elementwise fills the output by f, which captures nothing, with broadcasting.
+func (c *call) elementwise(f func(c *call, dst []float32, in [][]float32)) {
+	rows, inner := c.loop().split()
+	c.arg.fill = f
+	body := func(c *call, w int, _ []float32, lo, hi, from, to int) {
+		l, bufs, args := c.loop(), c.dev.tmp(w, chunk*len(c.in)), c.dev.args(w, len(c.in))
+		_, inner := l.split()
 		for r := lo; r < hi; r++ {
 			for i := from; i < to; i += chunk {
 				n := min(chunk, to-i)
-				for k, t := range in {
-					args[k] = rowOf(t.data, l.offset(k, r), l.innerStride(k), i, n, bufs[k*chunk:])
-				}
-				f(out.data[r*inner+i:r*inner+i+n], args)
+				c.parts(l, args, bufs, r, i, n)
+				c.arg.fill(c, c.out.data[r*inner+i:r*inner+i+n], args)
 			}
 		}
 	}
 	if rows == 1 {
-		d.pool.run(inner, elemGrain, func(w, lo, hi int) { body(w, 0, 1, lo, hi) })
+		c.overColumns(1, inner, elemGrain, nil, body)
 		return
 	}
-	d.pool.run(rows, max(1, elemGrain/inner), func(w, lo, hi int) { body(w, lo, hi, 0, inner) })
+	c.overRows(rows, 1, inner, max(1, elemGrain/inner), nil, body)
 }
 
-// gradient adds to dst (the gradient of input which) the sum over repeated
-// dimensions of f(dst chunk, dout, in...). f overwrites its first argument.
-func (d *Device) gradient(dst []float32, which int, c *call, f func(g, dy, y []float32, in [][]float32)) {
-	if dst == nil {
-		return
-	}
-	shapes := make([][]int, len(c.in))
-	for i, t := range c.in {
-		shapes[i] = t.shape
-	}
-	l := newLoop(c.out.shape, shapes...)
-	rows, inner := l.split()
-	body := func(w, lo, hi, from, to int) {
-		bufs := d.tmp(w, chunk*(len(c.in)+1))
+// overColumns runs block for all rows, columns spread over threads.
+func (c *call) overColumns(rows, inner, grain int, dst []float32, block func(c *call, w int, dst []float32, lo, hi, from, to int)) {
+	c.arg.block, c.arg.g, c.arg.n[0] = block, dst, rows
+	c.par(inner, grain, func(c *call, w, lo, hi int) { c.arg.block(c, w, c.arg.g, 0, c.arg.n[0], lo, hi) })
+}
+
+// overRows runs block for all columns, n groups of rows spread over threads.
+func (c *call) overRows(n, per, inner, grain int, dst []float32, block func(c *call, w int, dst []float32, lo, hi, from, to int)) {
+	c.arg.block, c.arg.g, c.arg.n[0], c.arg.n[1] = block, dst, per, inner
+	c.par(n, grain, func(c *call, w, lo, hi int) {
+		c.arg.block(c, w, c.arg.g, lo*c.arg.n[0], hi*c.arg.n[0], 0, c.arg.n[1])
+	})
+}
+
+// gradient adds to the gradient of input which the sum over repeated
+// dimensions of what f, which captures nothing, leaves in g.
+func (c *call) gradient(which int, f func(c *call, g, dy, y []float32, in [][]float32)) {
+	c.arg.grad = f
+	c.reduce(which, func(c *call, w int, dst []float32, lo, hi, from, to int) {
+		l, which := c.loop(), c.arg.which
+		bufs, args := c.dev.tmp(w, chunk*(len(c.in)+1)), c.dev.args(w, len(c.in))
 		g := bufs[len(c.in)*chunk:]
-		args := make([][]float32, len(c.in))
+		_, inner := l.split()
 		for r := lo; r < hi; r++ {
 			base := l.offset(which, r)
 			for i := from; i < to; i += chunk {
 				n := min(chunk, to-i)
-				for k, t := range c.in {
-					args[k] = rowOf(t.data, l.offset(k, r), l.innerStride(k), i, n, bufs[k*chunk:])
-				}
+				c.parts(l, args, bufs, r, i, n)
 				o := r*inner + i
-				f(g[:n], c.dout[o:o+n], c.out.data[o:o+n], args)
+				c.arg.grad(c, g[:n], c.dout[o:o+n], c.out.data[o:o+n], args)
 				if l.innerStride(which) == 1 {
-					d.kern.Add(dst[base+i:base+i+n], dst[base+i:base+i+n], g[:n])
+					c.dev.kern.Add(dst[base+i:base+i+n], dst[base+i:base+i+n], g[:n])
 				} else {
-					dst[base] += d.kern.Sum(g[:n])
+					dst[base] += c.dev.kern.Sum(g[:n])
 				}
 			}
 		}
+	})
+}
+
+// partial is how many elements are summed up for a number before the next sum
+// begins: a size of its own, so that the bits do not depend on threads.
+const partial = 8 * chunk
+
+// reduce runs block over the whole output so that threads own disjoint parts
+// of the gradient of input which: it is split where that moves.
+func (c *call) reduce(which int, block func(c *call, w int, dst []float32, lo, hi, from, to int)) {
+	dst := c.din(which)
+	if dst == nil {
+		return
 	}
-	// Threads must own disjoint parts of dst: split where dst moves.
+	c.arg.which = which
+	l := c.loop()
+	rows, inner := l.split()
 	switch first := l.dims[0]; {
 	case len(l.dims) > 1 && l.str[which][0] != 0:
 		per := rows / first
-		d.pool.run(first, max(1, elemGrain/(per*inner)), func(w, lo, hi int) { body(w, lo*per, hi*per, 0, inner) })
+		c.overRows(first, per, inner, max(1, elemGrain/(per*inner)), dst, block)
 	case l.innerStride(which) == 1:
-		d.pool.run(inner, max(colGrain, elemGrain/rows), func(w, lo, hi int) { body(w, 0, rows, lo, hi) })
+		c.overColumns(rows, inner, max(colGrain, elemGrain/rows), dst, block)
+	case rows == 1 && inner > partial: // one number: sums of parts, added in order
+		defer c.dev.mem.release(c.dev.mem.mark())
+		sums := c.dev.mem.alloc((inner + partial - 1) / partial)
+		clear(sums)
+		c.arg.block, c.arg.g, c.arg.n[0] = block, sums, inner
+		c.par(len(sums), max(1, elemGrain/partial), func(c *call, w, lo, hi int) {
+			for p := lo; p < hi; p++ {
+				c.arg.block(c, w, c.arg.g[p:p+1], 0, 1, p*partial, min((p+1)*partial, c.arg.n[0]))
+			}
+		})
+		for _, s := range sums {
+			dst[0] += s
+		}
 	default:
-		body(0, 0, rows, 0, inner)
+		c.overColumns(rows, inner, inner, dst, block)
 	}
 }
 

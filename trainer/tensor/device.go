@@ -24,15 +24,22 @@ type Device struct {
 	mem   arena
 	gen   uint64
 	tape  []*call
-	quiet bool // inside NoGrad
-	rec   *recorder
+	heads headers
+	// Bodies of parallel loops, one at a time.
+	body   callBody
+	item   callItem
+	update update
+	mm     gemmTask
+	quiet  bool // inside NoGrad
+	rec    *recorder
 
 	leaves   []*Tensor // in order of creation
 	byName   map[string]*Tensor
 	held     int64 // bytes of persistent tensors and their gradients
-	ropes    map[ropeKey]*ropeTable
+	ropes    map[ropeKey][]float32
 	ropeSize int         // floats in ropes
 	scratch  [][]float32 // per worker, see tmp
+	inputs   [][][]float32
 }
 
 // Open makes a Device. It fails when the machine lacks the kernels asked for.
@@ -49,8 +56,8 @@ func Open(cfg Config) (*Device, error) {
 	}
 	d := &Device{
 		kern: set, pool: newPool(cfg.Threads), byName: map[string]*Tensor{},
-		work: make([]*cpu.Work, cfg.Threads), scratch: make([][]float32, cfg.Threads),
-		ropes: map[ropeKey]*ropeTable{},
+		work: make([]*cpu.Work, cfg.Threads), scratch: make([][]float32, cfg.Threads), inputs: make([][][]float32, cfg.Threads),
+		ropes: map[ropeKey][]float32{},
 	}
 	for i := range d.work {
 		d.work[i] = &cpu.Work{}
@@ -74,6 +81,7 @@ func (d *Device) Reset() {
 	clear(d.tape)
 	d.tape = d.tape[:0]
 	d.mem.reset()
+	d.heads.retire()
 }
 
 // NoGrad runs f without recording for Backward: evaluation and optimizers.
@@ -151,7 +159,7 @@ func (d *Device) Ints(v []int32, shape ...int) *Tensor {
 	t := d.step("ints", shape, true)
 	t.given = true
 	if len(v) != len(t.data) {
-		fail("ints", "got %d values, want %d for shape %v", len(v), len(t.data), shape)
+		fail("ints", "got %d values, want %d for shape %v", len(v), len(t.data), t.shape)
 	}
 	copy(t.ints(), v)
 	return t
@@ -162,7 +170,7 @@ func (d *Device) Floats(v []float32, shape ...int) *Tensor {
 	t := d.step("floats", shape, false)
 	t.given = true
 	if len(v) != len(t.data) {
-		fail("floats", "got %d values, want %d for shape %v", len(v), len(t.data), shape)
+		fail("floats", "got %d values, want %d for shape %v", len(v), len(t.data), t.shape)
 	}
 	copy(t.data, v)
 	return t
@@ -172,9 +180,14 @@ func (d *Device) Floats(v []float32, shape ...int) *Tensor {
 func (d *Device) step(op string, shape []int, isInt bool) *Tensor {
 	n, ok := sizeOf(shape)
 	if !ok {
-		fail(op, "bad shape %v", shape)
+		fail(op, "bad shape %v", slices.Clone(shape)) // a copy, so that callers' shapes need no heap
 	}
-	return &Tensor{dev: d, shape: slices.Clone(shape), data: d.mem.alloc(n), isInt: isInt, gen: d.gen}
+	t, p := d.heads.tensor()
+	if (*p).op != nil || !slices.Equal((*p).out.Shape, shape) {
+		*p = &inferred{out: Spec{Shape: slices.Clone(shape)}}
+	}
+	*t = Tensor{dev: d, shape: (*p).out.Shape, data: d.mem.alloc(n), isInt: isInt, gen: d.gen}
+	return t
 }
 
 // tmp is a buffer of n floats for worker w, valid until its next tmp.
@@ -183,4 +196,12 @@ func (d *Device) tmp(w, n int) []float32 {
 		d.scratch[w] = make([]float32, roundUp(n, 1024))
 	}
 	return d.scratch[w][:n]
+}
+
+// args is room for n slices for worker w, valid until its next args.
+func (d *Device) args(w, n int) [][]float32 {
+	if cap(d.inputs[w]) < n {
+		d.inputs[w] = make([][]float32, max(n, 8))
+	}
+	return d.inputs[w][:n]
 }

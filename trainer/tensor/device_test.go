@@ -58,28 +58,55 @@ func TestKernelsAgree(t *testing.T) {
 	}
 }
 
-// TestSteadyState: after the first step memory does not grow, and what the
-// steps leave to the garbage collector is headers, not data.
+// TestSteadyState: after the first steps, steps allocate nothing.
 func TestSteadyState(t *testing.T) {
-	d := openTest(t, Config{Threads: 2})
-	m := newGPT(d, 2, 64, 2, 64, 4, 65)
-	x, y := batch(rand.New(rand.NewPCG(3, 4)), m.B*m.T, m.V)
-	m.train(x, y)
-	m.train(x, y)
-	peak := d.PeakBytes()
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	const steps = 20
-	for range steps {
-		m.train(x, y)
+	defer func(n int) { outstanding = n }(outstanding)
+	outstanding = 16
+	for _, threads := range []int{1, 2} {
+		d := openTest(t, Config{Threads: threads})
+		m := newGPT(d, 2, 64, 2, 64, 4, 65)
+		x, y := batch(rand.New(rand.NewPCG(3, 4)), m.B*m.T, m.V)
+		for range 20 { // until Tensors come back
+			m.train(x, y)
+		}
+		peak := d.PeakBytes()
+		if n := testing.AllocsPerRun(20, func() { m.train(x, y) }); n > 0 {
+			t.Errorf("%d threads: a step allocates %v times", threads, n)
+		}
+		if d.PeakBytes() != peak {
+			t.Errorf("memory grew from %d to %d bytes", peak, d.PeakBytes())
+		}
 	}
-	runtime.ReadMemStats(&after)
-	if d.PeakBytes() != peak {
-		t.Errorf("memory grew from %d to %d bytes", peak, d.PeakBytes())
+}
+
+// TestDeadForEver: a tensor of an earlier step is refused however many steps
+// later, though Tensors that nobody holds are used again.
+func TestDeadForEver(t *testing.T) {
+	defer func(n int) { outstanding = n }(outstanding)
+	outstanding = 16
+	d := openTest(t, Config{Threads: 1})
+	held := d.Floats([]float32{1}, 1)
+	for range 20 * outstanding {
+		d.Reset()
+		for range slabSize {
+			if x := d.Floats([]float32{1}, 1); x == held {
+				t.Fatal("a tensor that is still held was used again")
+			}
+		}
+		runtime.Gosched() // for the finalizers
 	}
-	if got := (after.TotalAlloc - before.TotalAlloc) / steps; got > 200<<10 {
-		t.Errorf("a step allocates %d bytes, want headers only", got)
+	d.heads.mu.Lock()
+	made := d.heads.made
+	d.heads.mu.Unlock()
+	if made > 10*outstanding {
+		t.Errorf("%d slabs made in %d steps of one: they do not come back", made, 20*outstanding)
 	}
+	defer func() {
+		if err, ok := recover().(*Error); !ok || !strings.Contains(err.Error(), "before the last Reset") {
+			t.Errorf("a dead tensor was used: %v", err)
+		}
+	}()
+	held.Neg()
 }
 
 func TestErrors(t *testing.T) {

@@ -21,27 +21,26 @@ func registerUnary(name string, u unaryFns) *Op {
 		Name: name, Arity: 1,
 		Infer: func(_ Attrs, in []Spec) (Spec, error) { return in[0], floats(in) },
 		Forward: func(c *call) {
-			x, y, p := c.in[0].data, c.out.data, c.param()
-			c.dev.pool.run(len(y), elemGrain, func(_, lo, hi int) {
-				u.fwd(c.dev.kern, y[lo:hi], x[lo:hi], p)
+			c.par(len(c.out.data), elemGrain, func(c *call, _, lo, hi int) {
+				c.op.unary.fwd(c.dev.kern, c.out.data[lo:hi], c.in[0].data[lo:hi], c.param())
 			})
 		},
+		unary: &u,
 	}
 	if u.attr != "" {
 		op.Floats = []string{u.attr}
 	}
 	if u.bwd != nil {
 		op.Backward = func(c *call) {
-			dx := c.din(0)
-			if dx == nil {
+			if c.arg.g = c.din(0); c.arg.g == nil {
 				return
 			}
-			x, y, dy, p := c.in[0].data, c.out.data, c.dout, c.param()
-			c.dev.pool.run(len(y), elemGrain, func(w, lo, hi int) {
+			c.par(len(c.out.data), elemGrain, func(c *call, w, lo, hi int) {
+				x, y, dx, dy, p := c.in[0].data, c.out.data, c.arg.g, c.dout, c.param()
 				tmp := c.dev.tmp(w, chunk)
 				for ; lo < hi; lo += chunk {
 					to := min(lo+chunk, hi)
-					u.bwd(c.dev.kern, dx[lo:to], dy[lo:to], x[lo:to], y[lo:to], tmp[:to-lo], p)
+					c.op.unary.bwd(c.dev.kern, dx[lo:to], dy[lo:to], x[lo:to], y[lo:to], tmp[:to-lo], p)
 				}
 			})
 		}
@@ -78,12 +77,8 @@ const geluK = 0.7978845608028654 // sqrt(2/pi)
 var (
 	opAddScalar = registerUnary("add_scalar", unaryFns{
 		attr: "s",
-		fwd: func(_ *cpu.Set, y, x []float32, s float32) {
-			for i, v := range x {
-				y[i] = v + s
-			}
-		},
-		bwd: func(k *cpu.Set, dx, dy, _, _, _ []float32, _ float32) { k.Add(dx, dx, dy) },
+		fwd:  func(k *cpu.Set, y, x []float32, s float32) { k.Offset(y, x, s) },
+		bwd:  func(k *cpu.Set, dx, dy, _, _, _ []float32, _ float32) { k.Add(dx, dx, dy) },
 	})
 	opScale = registerUnary("scale", unaryFns{
 		attr: "s",
@@ -103,19 +98,11 @@ var (
 		func(x, _ float32) float32 { return 1 / x }))
 	opTanh = registerUnary("tanh", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) { k.Tanh(y, x) },
-		bwd: func(_ *cpu.Set, dx, dy, _, y, _ []float32, _ float32) {
-			for i, g := range dy {
-				dx[i] += g * (1 - y[i]*y[i])
-			}
-		},
+		bwd: func(k *cpu.Set, dx, dy, _, y, _ []float32, _ float32) { k.TanhGrad(dx, dy, y) },
 	})
 	opSigmoid = registerUnary("sigmoid", unaryFns{
 		fwd: func(k *cpu.Set, y, x []float32, _ float32) { k.Sigmoid(y, x) },
-		bwd: func(_ *cpu.Set, dx, dy, _, y, _ []float32, _ float32) {
-			for i, g := range dy {
-				dx[i] += g * y[i] * (1 - y[i])
-			}
-		},
+		bwd: func(k *cpu.Set, dx, dy, _, y, _ []float32, _ float32) { k.SigmoidGrad(dx, dy, y) },
 	})
 	opRelu = registerUnary("relu", pointwise(
 		func(x float32) float32 { return max(x, 0) },

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
 )
 
 // product is one matrix product of a training step.
@@ -42,16 +40,16 @@ func products(rows, c, v, t, d int) []product {
 		product{name: "dattn/v", m: t, n: d, k: b, aCols: true, batch: heads})
 }
 
-// operand is a random matrix [r,c], stored transposed if cols.
-func operand(rng *rand.Rand, r, c int, cols bool) cpu.Mat {
-	x := make([]float32, r*c)
+// randomMats are n random matrices [r,c], stored transposed if cols.
+func randomMats(rng *rand.Rand, n, r, c int, cols bool) operand {
+	x := make([]float32, n*r*c)
 	for i := range x {
 		x[i] = rng.Float32() - 0.5
 	}
 	if cols {
-		return transposed(x, r)
+		return mats(x, r*c, r, true)
 	}
-	return rowMajor(x, c)
+	return mats(x, r*c, c, false)
 }
 
 // BenchmarkGemm times every product of a training step at the sizes of the
@@ -93,14 +91,9 @@ func benchmarkProducts(b *testing.B, threads int, list []product) {
 func shares(d *Device, p product) (wall, byCPU, gflops float64) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	n := max(p.batch, 1)
-	var as, bs []cpu.Mat
-	for range n {
-		as, bs = append(as, operand(rng, p.m, p.k, p.aCols)), append(bs, operand(rng, p.k, p.n, p.bCols))
-	}
+	a, b := randomMats(rng, n, p.m, p.k, p.aCols), randomMats(rng, n, p.k, p.n, p.bCols)
 	c := make([]float32, n*p.m*p.n)
-	work := func() {
-		d.gemmBatch(n, p.m, p.n, p.k, func(i int) cpu.Mat { return as[i] }, func(i int) cpu.Mat { return bs[i] }, c, false)
-	}
+	work := func() { d.gemmBatch(n, p.m, p.n, p.k, a, b, c, false) }
 	peak := func() {
 		d.pool.split(d.pool.n, d.pool.n, func(int, int, int) { d.kern.PeakWork(4000) })
 	}

@@ -127,7 +127,8 @@ func (r *recorder) add(c *call) {
 			r.refuse(c.op.Name, "attribute %v is not finite", f)
 		}
 	}
-	n := node{op: c.op, kind: c.op.Name, attrs: c.attrs, spec: c.out.spec()}
+	n := node{op: c.op, kind: c.op.Name, spec: c.out.spec(),
+		attrs: Attrs{Ints: slices.Clone(c.attrs.Ints), Floats: slices.Clone(c.attrs.Floats)}}
 	for _, t := range c.in {
 		n.in = append(n.in, r.node(t))
 	}

@@ -58,7 +58,8 @@ var opEmbed = register(Op{
 		table, ids, y := c.in[0].data, c.in[1].ints(), c.out.data
 		n := c.in[0].shape[1]
 		checkIDs("embed", ids, c.in[0].shape[0])
-		c.dev.pool.run(len(ids), max(1, elemGrain/n), func(_, lo, hi int) {
+		c.par(len(ids), max(1, elemGrain/n), func(c *call, _, lo, hi int) {
+			table, ids, y, n := c.in[0].data, c.in[1].ints(), c.out.data, c.in[0].shape[1]
 			for i := lo; i < hi; i++ {
 				row := y[i*n : (i+1)*n]
 				if id := int(ids[i]); id >= 0 {
@@ -82,14 +83,13 @@ var opEmbed = register(Op{
 		}
 	},
 	Backward: func(c *call) {
-		dt, ids := c.din(0), c.in[1].ints()
-		if dt == nil {
+		if c.arg.g = c.din(0); c.arg.g == nil {
 			return
 		}
-		n := c.in[0].shape[1]
 		// Rows repeat, so threads own column ranges.
-		c.dev.pool.run(n, max(colGrain, elemGrain/len(ids)), func(_, lo, hi int) {
-			for i, id := range ids {
+		c.par(c.in[0].shape[1], max(colGrain, elemGrain/len(c.in[1].data)), func(c *call, _, lo, hi int) {
+			dt, n := c.arg.g, c.in[0].shape[1]
+			for i, id := range c.in[1].ints() {
 				if id >= 0 {
 					row := dt[int(id)*n+lo : int(id)*n+hi]
 					c.dev.kern.Add(row, row, c.dout[i*n+lo:i*n+hi])

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
 )
 
 // opCrossEntropy computes the loss and, since it will be needed, the gradient
@@ -21,43 +23,57 @@ var opCrossEntropy = register(Op{
 		return Spec{Shape: []int{1}}, nil
 	},
 	Forward: func(c *call) {
-		x, ids := c.in[0].data, c.in[1].ints()
-		n := c.in[0].Dim(-1)
+		ids, n := c.in[1].ints(), c.in[0].Dim(-1)
 		checkIDs("cross_entropy", ids, n)
 		losses := c.dev.mem.alloc(len(ids))
-		var grads []float32
+		c.arg.a = losses
 		if c.grads {
-			grads = c.save(len(x))
+			c.save(len(c.in[0].data))
 		}
-		f := 1 / float32(len(ids))
-		c.rows(func(w, row, from, to int) {
+		c.rows(func(c *call, w, row, from, to int) {
+			n, ids := to-from, c.in[1].ints()
 			buf := c.dev.tmp(w, 2*n)
 			p, e := buf[:n], buf[n:]
-			if grads != nil {
-				p = grads[from:to]
+			if c.saved != nil {
+				p = c.saved[from:to]
 			}
-			losses[row] = c.dev.rowLoss(p, e, x[from:to], int(ids[row]), c.float(0), f, grads != nil)
+			c.arg.a[row] = c.dev.rowLoss(p, e, c.in[0].data[from:to], int(ids[row]), c.float(0), 1/float32(len(ids)), c.saved != nil)
 		})
 		c.out.data[0] = mean(losses)
 	},
 	Backward: func(c *call) {
-		g, s, k, x := c.dout[0], c.saved, c.dev.kern, c.in[0]
+		g, s, x := c.dout[0], c.saved, c.in[0]
 		if s == nil {
 			fail("cross_entropy", "Backward went through it before; it keeps its gradient for one use only")
 		}
-		if x.grad != nil || x.kind != kindStep {
-			dx := c.din(0)
-			c.dev.pool.run(len(dx), elemGrain, func(_, lo, hi int) { k.Axpy(dx[lo:hi], g, s[lo:hi]) })
-			return
-		}
-		// The usual case hands over the largest buffer of the step as it is.
-		if g != 1 {
-			c.dev.pool.run(len(s), elemGrain, func(_, lo, hi int) { k.Scale(s[lo:hi], s[lo:hi], g) })
-		}
-		x.grad, c.saved = s, nil
+		c.saved = c.dev.give(x, s, g)
 	},
 	TrainingOnly: "the evaluator computes the loss itself; export the logits",
 })
+
+// give adds g*s to the gradient of x. Where s can become the gradient as it is,
+// it does, and give returns nil, else s: that saves a pass over the largest
+// buffer of the step.
+func (d *Device) give(x *Tensor, s []float32, g float32) []float32 {
+	switch {
+	case !x.needGrad:
+	case x.grad != nil || x.kind != kindStep:
+		if x.grad == nil {
+			x.allocGrad()
+			clear(x.grad)
+		}
+		d.inPlace(func(k *cpu.Set, u *update, lo, hi int) { k.Axpy(u.t[lo:hi], u.s[0], u.a[lo:hi]) },
+			update{t: x.grad, a: s, s: [8]float32{g}})
+	default:
+		if g != 1 {
+			d.inPlace(func(k *cpu.Set, u *update, lo, hi int) { k.Scale(u.t[lo:hi], u.t[lo:hi], u.s[0]) },
+				update{t: s, s: [8]float32{g}})
+		}
+		x.grad = s
+		return nil
+	}
+	return s
+}
 
 // rowLoss is the code length in nats of one target under one row of logits.
 // With grad it leaves f * d(loss)/d(logits) in p, which is scratch otherwise;
@@ -129,14 +145,17 @@ var opLinearCrossEntropy = register(Op{
 			s := c.save(len(x) + len(w))
 			dx, dw = s[:len(x)], s[len(x):]
 		}
+		c.arg.a, c.arg.b = losses, z
 		for lo := 0; lo < len(ids); lo += lossRows {
 			n := min(lossRows, len(ids)-lo)
 			xs := rowMajor(x[lo*ch:(lo+n)*ch], ch)
 			d.gemm(n, v, ch, xs, transposed(w, ch), z, false)
-			d.pool.run(n, max(1, elemGrain/2/v), func(wk, from, to int) {
+			c.arg.n[0] = lo
+			c.par(n, max(1, elemGrain/2/v), func(c *call, w, from, to int) {
+				d, v, ids := c.dev, c.in[1].shape[0], c.in[2].ints()
 				for r := from; r < to; r++ {
-					row, e := z[r*v:(r+1)*v], d.tmp(wk, v)
-					losses[lo+r] = d.rowLoss(row, e, row, int(ids[lo+r]), c.float(0), 1/float32(len(ids)), c.grads)
+					row, at := c.arg.b[r*v:(r+1)*v], c.arg.n[0]+r
+					c.arg.a[at] = d.rowLoss(row, d.tmp(w, v), row, int(ids[at]), c.float(0), 1/float32(len(ids)), c.grads)
 				}
 			})
 			if c.grads {
@@ -147,13 +166,13 @@ var opLinearCrossEntropy = register(Op{
 		c.out.data[0] = mean(losses)
 	},
 	Backward: func(c *call) {
-		g, at := c.dout[0], 0
-		for i := range 2 {
-			s := c.saved[at : at+len(c.in[i].data)]
-			at += len(s)
-			if dst := c.din(i); dst != nil {
-				c.dev.pool.run(len(s), elemGrain, func(_, lo, hi int) { c.dev.kern.Axpy(dst[lo:hi], g, s[lo:hi]) })
-			}
+		g, n := c.dout[0], len(c.in[0].data)
+		if c.saved == nil {
+			fail("linear_cross_entropy", "Backward went through it before; it keeps its gradients for one use only")
+		}
+		c.dev.give(c.in[1], c.saved[n:], g)
+		if x := c.in[0]; c.dev.give(x, c.saved[:n:n], g) == nil {
+			c.saved = nil
 		}
 	},
 	TrainingOnly: "the evaluator computes the loss itself; export the logits",

@@ -56,43 +56,78 @@ func transposed(v []float32, c int) cpu.Mat { return cpu.Mat{Data: v, RS: 1, CS:
 // gemm is C[m,n] = (C +) A[m,k] B[k,n] on all threads. The sum over k runs in
 // one order whatever the split, so bits do not depend on threads.
 func (d *Device) gemm(m, n, k int, a, b cpu.Mat, c []float32, acc bool) {
+	t := &d.mm
+	*t = gemmTask{d: d, m: m, n: n, k: k, a: operand{m: a}, b: operand{m: b}, c: c, acc: acc}
 	parts := min(d.pool.n, 1+m*n*k/gemmGrain)
-	mr, nr := d.kern.Tile()
+	size, tile := n, 0
+	if t.byRows = m >= n; t.byRows {
+		size = m
+	}
+	if tile, _ = d.kern.Tile(); !t.byRows {
+		_, tile = d.kern.Tile()
+	}
 	if parts <= 1 {
-		d.kern.Gemm(d.work[0], m, n, k, a, b, c, n, acc)
-		return
+		tile = size
 	}
-	if m >= n {
-		d.pool.split((m+mr-1)/mr, min(parts, (m+mr-1)/mr), func(w, lo, hi int) {
-			lo, hi = lo*mr, min(hi*mr, m)
-			d.kern.Gemm(d.work[w], hi-lo, n, k, a.From(lo, 0), b, c[lo*n:], n, acc)
-		})
-		return
-	}
-	d.pool.split((n+nr-1)/nr, min(parts, (n+nr-1)/nr), func(w, lo, hi int) {
-		lo, hi = lo*nr, min(hi*nr, n)
-		d.kern.Gemm(d.work[w], m, hi-lo, k, a, b.From(0, lo), c[lo:], n, acc)
-	})
+	t.tile = tile
+	tiles := (size + tile - 1) / tile
+	d.pool.do(tiles, min(parts, tiles), t)
+	*t = gemmTask{}
 }
 
 // gemmBatch runs one product per batch entry, entries spread over threads.
-func (d *Device) gemmBatch(batch, m, n, k int, a, b func(i int) cpu.Mat, c []float32, acc bool) {
+func (d *Device) gemmBatch(batch, m, n, k int, a, b operand, c []float32, acc bool) {
 	if batch == 1 {
-		d.gemm(m, n, k, a(0), b(0), c, acc)
+		d.gemm(m, n, k, a.m, b.m, c, acc)
 		return
 	}
-	d.pool.each(batch, func(w, i int) {
-		d.kern.Gemm(d.work[w], m, n, k, a(i), b(i), c[i*m*n:(i+1)*m*n], n, acc)
-	})
+	d.mm = gemmTask{d: d, m: m, n: n, k: k, a: a, b: b, c: c, acc: acc}
+	d.pool.eachItem(batch, &d.mm)
+	d.mm = gemmTask{}
 }
 
-func mats(v []float32, size, cols int, trans bool) func(int) cpu.Mat {
-	return func(i int) cpu.Mat {
-		if trans {
-			return transposed(v[i*size:(i+1)*size], cols)
-		}
-		return rowMajor(v[i*size:(i+1)*size], cols)
+// gemmTask is one product split by rows or columns of tiles, or a batch of
+// products.
+type gemmTask struct {
+	d       *Device
+	m, n, k int
+	a, b    operand
+	c       []float32
+	acc     bool
+	byRows  bool
+	tile    int
+}
+
+func (t *gemmTask) run(w, lo, hi int) {
+	kern, work := t.d.kern, t.d.work[w]
+	lo *= t.tile
+	if t.byRows {
+		hi = min(hi*t.tile, t.m)
+		kern.Gemm(work, hi-lo, t.n, t.k, t.a.m.From(lo, 0), t.b.m, t.c[lo*t.n:], t.n, t.acc)
+		return
 	}
+	hi = min(hi*t.tile, t.n)
+	kern.Gemm(work, t.m, hi-lo, t.k, t.a.m, t.b.m.From(0, lo), t.c[lo:], t.n, t.acc)
+}
+
+func (t *gemmTask) item(w, i int) {
+	t.d.kern.Gemm(t.d.work[w], t.m, t.n, t.k, t.a.at(i), t.b.at(i), t.c[i*t.m*t.n:(i+1)*t.m*t.n], t.n, t.acc)
+}
+
+// operand is a matrix for each batch entry, step floats after the one before.
+type operand struct {
+	m    cpu.Mat
+	step int
+}
+
+func (o operand) at(i int) cpu.Mat { return cpu.Mat{Data: o.m.Data[i*o.step:], RS: o.m.RS, CS: o.m.CS} }
+
+// mats are matrices of size floats and so many columns, or their transposes.
+func mats(v []float32, size, cols int, trans bool) operand {
+	if trans {
+		return operand{transposed(v, cols), size}
+	}
+	return operand{rowMajor(v, cols), size}
 }
 
 func matmulForward(trans bool) func(c *call) {
@@ -111,21 +146,20 @@ func matmulBackward(trans bool) func(c *call) {
 	return func(c *call) {
 		d := c.mmDims()
 		x, w := c.in[0].data, c.in[1].data
-		dy := func(t bool) func(int) cpu.Mat { return mats(c.dout, d.m*d.n, d.n, t) }
 		wc := d.n
 		if trans {
 			wc = d.k
 		}
 		if dx, fresh := c.dinFresh(0); dx != nil { // dx = dy wᵀ
-			c.dev.gemmBatch(d.batch, d.m, d.k, d.n, dy(false), mats(w, d.k*d.n, wc, !trans), dx, !fresh)
+			c.dev.gemmBatch(d.batch, d.m, d.k, d.n, mats(c.dout, d.m*d.n, d.n, false), mats(w, d.k*d.n, wc, !trans), dx, !fresh)
 		}
 		dw, fresh := c.dinFresh(1)
 		switch {
 		case dw == nil:
 		case trans: // dw[N,K] = dyᵀ x
-			c.dev.gemmBatch(d.batch, d.n, d.k, d.m, dy(true), mats(x, d.m*d.k, d.k, false), dw, !fresh)
+			c.dev.gemmBatch(d.batch, d.n, d.k, d.m, mats(c.dout, d.m*d.n, d.n, true), mats(x, d.m*d.k, d.k, false), dw, !fresh)
 		default: // dw[K,N] = xᵀ dy
-			c.dev.gemmBatch(d.batch, d.k, d.n, d.m, mats(x, d.m*d.k, d.k, true), dy(false), dw, !fresh)
+			c.dev.gemmBatch(d.batch, d.k, d.n, d.m, mats(x, d.m*d.k, d.k, true), mats(c.dout, d.m*d.n, d.n, false), dw, !fresh)
 		}
 	}
 }

@@ -12,6 +12,7 @@ type gpt struct {
 	L, C, NH, T, B, V   int
 	emb, head           *Tensor
 	qkv, proj, up, down []*Tensor
+	params              []*Tensor
 	moments             [][2]*Tensor
 	step                int
 }
@@ -32,7 +33,8 @@ func newGPT(d *Device, l, c, nh, t, b, v int) *gpt {
 		m.up = append(m.up, w(fmt.Sprint("up", i), 0.08, 4*c, c))
 		m.down = append(m.down, w(fmt.Sprint("down", i), 0.04, c, 4*c))
 	}
-	for _, p := range d.Params() {
+	m.params = d.Params()
+	for _, p := range m.params {
 		m.moments = append(m.moments, [2]*Tensor{d.State(p.Name()+".m", p.Shape()...), d.State(p.Name()+".v", p.Shape()...)})
 	}
 	return m
@@ -62,7 +64,7 @@ func (m *gpt) train(ids, targets []int32) float32 {
 	loss := m.features(d.Ints(ids, m.B, m.T)).LinearCrossEntropy(m.head, d.Ints(targets, m.B, m.T), 15)
 	loss.Backward()
 	m.step++
-	for i, p := range d.Params() {
+	for i, p := range m.params {
 		AdamW(p, m.moments[i][0], m.moments[i][1], AdamWOptions{LR: 1e-2, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, Step: m.step})
 	}
 	d.ZeroGrad()

@@ -3,14 +3,19 @@ package tensor
 import (
 	"fmt"
 	"math"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
 )
 
-// rows runs f for every row of the last axis, rows spread over threads.
-func (c *call) rows(f func(w, row, from, to int)) {
+// rows runs f, which captures nothing, for every row of the last axis, rows
+// spread over threads.
+func (c *call) rows(f func(c *call, w, row, from, to int)) {
 	n := c.in[0].Dim(-1)
-	c.dev.pool.run(len(c.in[0].data)/n, max(1, elemGrain/2/n), func(w, lo, hi int) {
+	c.arg.rows = f
+	c.par(len(c.in[0].data)/n, max(1, elemGrain/2/n), func(c *call, w, lo, hi int) {
+		n := c.in[0].Dim(-1)
 		for r := lo; r < hi; r++ {
-			f(w, r, r*n, (r+1)*n)
+			c.arg.rows(c, w, r, r*n, (r+1)*n)
 		}
 	})
 }
@@ -25,19 +30,20 @@ func inferRows(_ Attrs, in []Spec) (Spec, error) {
 var opSoftmax = register(Op{
 	Name: "softmax", Arity: 1, Infer: inferRows,
 	Forward: func(c *call) {
-		x, y, k := c.in[0].data, c.out.data, c.dev.kern
-		c.rows(func(_, _, from, to int) {
-			s := k.ExpSub(y[from:to], x[from:to], k.Max(x[from:to]))
-			k.Scale(y[from:to], y[from:to], 1/s)
+		c.rows(func(c *call, _, _, from, to int) {
+			x, y, k := c.in[0].data[from:to], c.out.data[from:to], c.dev.kern
+			s := k.ExpSub(y, x, k.Max(x))
+			k.Scale(y, y, 1/s)
 		})
 	},
-	Backward: func(c *call) {
-		y, dy, dx, k := c.out.data, c.dout, c.din(0), c.dev.kern
-		c.rows(func(_, _, from, to int) {
-			s := k.Dot(y[from:to], dy[from:to])
-			for i := from; i < to; i++ {
-				dx[i] += y[i] * (dy[i] - s)
-			}
+	Backward: func(c *call) { // dx += y (dy - sum(y dy))
+		c.arg.g = c.din(0)
+		c.rows(func(c *call, w, _, from, to int) {
+			y, dy, k := c.out.data[from:to], c.dout[from:to], c.dev.kern
+			g := c.dev.tmp(w, to-from)
+			copy(g, dy)
+			k.SoftmaxGrad(g, y, k.Dot(y, dy), 1)
+			k.Add(c.arg.g[from:to], c.arg.g[from:to], g)
 		})
 	},
 })
@@ -45,37 +51,34 @@ var opSoftmax = register(Op{
 var opRMSNorm = register(Op{
 	Name: "rms_norm", Arity: 1, Floats: []string{"eps"}, Infer: inferRows,
 	Forward: func(c *call) {
-		x, y, k, eps := c.in[0].data, c.out.data, c.dev.kern, c.float(0)
-		var rs []float32
-		n := c.in[0].Dim(-1)
 		if c.grads {
-			rs = c.save(len(x) / n)
+			c.save(len(c.in[0].data) / c.in[0].Dim(-1))
 		}
-		c.rows(func(_, row, from, to int) {
-			if x[from] != x[from] && rs == nil { // poisoned, no need to add up
-				fillNaN(y[from:to])
+		c.rows(func(c *call, _, row, from, to int) {
+			x, y, k, rs := c.in[0].data[from:to], c.out.data[from:to], c.dev.kern, c.saved
+			if x[0] != x[0] && rs == nil { // poisoned, no need to add up
+				fillNaN(y)
 				return
 			}
-			r := float32(1 / math.Sqrt(float64(k.Dot(x[from:to], x[from:to])/float32(n)+eps)))
-			k.Scale(y[from:to], x[from:to], r)
+			r := float32(1 / math.Sqrt(float64(k.Dot(x, x)/float32(len(x))+c.float(0))))
+			k.Scale(y, x, r)
 			if rs != nil {
 				rs[row] = r
 			}
 		})
 	},
 	Backward: func(c *call) { // dx = r (dy - y mean(dy y))
-		y, dy, k := c.out.data, c.dout, c.dev.kern
-		dx, fresh := c.dinFresh(0)
-		n := float32(c.in[0].Dim(-1))
-		c.rows(func(_, row, from, to int) {
+		c.arg.g, c.arg.flag = c.dinFresh(0)
+		c.rows(func(c *call, _, row, from, to int) {
+			y, dy, dx, k := c.out.data[from:to], c.dout[from:to], c.arg.g[from:to], c.dev.kern
 			r := c.saved[row]
-			m := -r * k.Dot(y[from:to], dy[from:to]) / n
-			if fresh {
-				k.Scale(dx[from:to], dy[from:to], r)
+			m := -r * k.Dot(y, dy) / float32(len(y))
+			if c.arg.flag {
+				k.Scale(dx, dy, r)
 			} else {
-				k.Axpy(dx[from:to], r, dy[from:to])
+				k.Axpy(dx, r, dy)
 			}
-			k.Axpy(dx[from:to], m, y[from:to])
+			k.Axpy(dx, m, y)
 		})
 	},
 })
@@ -85,13 +88,11 @@ type ropeKey struct {
 	t, d int
 }
 
-// ropeTable holds cos and sin, [T,D/2] each.
-type ropeTable struct{ cos, sin []float32 }
-
 // ropeCache bounds the tables kept, in floats.
 const ropeCache = 1 << 24
 
-func (d *Device) rope(base float32, t, dim int) *ropeTable {
+// rope is the table [T,D] of cosines, then sines, of half a head's pairs each.
+func (d *Device) rope(base float32, t, dim int) []float32 {
 	key := ropeKey{base, t, dim}
 	if r := d.ropes[key]; r != nil {
 		return r
@@ -102,11 +103,11 @@ func (d *Device) rope(base float32, t, dim int) *ropeTable {
 		clear(d.ropes)
 		d.ropeSize = 2 * t * h
 	}
-	r := &ropeTable{make([]float32, t*h), make([]float32, t*h)}
+	r := make([]float32, t*dim)
 	for p := range t {
 		for i := range h {
 			s, c := math.Sincos(float64(p) * math.Pow(float64(base), -float64(2*i)/float64(dim)))
-			r.cos[p*h+i], r.sin[p*h+i] = float32(c), float32(s)
+			r[p*dim+i], r[p*dim+h+i] = float32(c), float32(s)
 		}
 	}
 	d.ropes[key] = r
@@ -139,35 +140,34 @@ var opRoPE = register(Op{
 // rotate writes (or adds) x turned by the angle times sign.
 func (c *call) rotate(y, x []float32, sign float32, acc bool) {
 	s := c.in[0].shape
-	tt, nh, dim := s[1], s[2], s[3]
-	h := dim / 2
-	tab := c.dev.rope(c.float(0), tt, dim)
-	c.dev.pool.run(s[0]*tt, max(1, elemGrain/4/(nh*dim)), func(_, lo, hi int) {
+	tab := c.dev.rope(c.float(0), s[1], s[3])
+	c.arg.a, c.arg.b, c.arg.g, c.arg.flag = x, tab, y, acc
+	c.arg.s[0] = sign
+	c.par(s[0]*s[1], max(1, elemGrain/4/(s[2]*s[3])), func(c *call, _, lo, hi int) {
+		s := c.in[0].shape
+		tt, dim := s[1], s[3]
+		row, h := s[2]*dim, dim/2
 		for p := lo; p < hi; p++ {
-			cs, sn := tab.cos[p%tt*h:][:h], tab.sin[p%tt*h:][:h]
-			for o := p * nh * dim; o < (p+1)*nh*dim; o += dim {
-				rotateHead(y[o:o+dim], x[o:o+dim], cs, sn, sign, acc)
+			cs, sn := c.arg.b[p%tt*dim:][:h], c.arg.b[p%tt*dim+h:][:h]
+			for o := p * row; o < (p+1)*row; o += dim {
+				rotateHead(c.dev.kern, c.arg.g[o:o+dim], c.arg.a[o:o+dim], cs, sn, c.arg.s[0], c.arg.flag)
 			}
 		}
 	})
 }
 
-func rotateHead(y, x, cs, sn []float32, sign float32, acc bool) {
+func rotateHead(k *cpu.Set, y, x, cs, sn []float32, sign float32, acc bool) {
 	h := len(cs)
 	sn = sn[:h]
 	y1, y2, x1, x2 := y[:h], y[h:2*h], x[:h], x[h:2*h]
-	if acc {
-		for i, c := range cs {
-			s, a, b := sn[i]*sign, x1[i], x2[i]
-			y1[i] += a*c + b*s
-			y2[i] += b*c - a*s
-		}
+	if !acc {
+		k.Rotate(y1, y2, x1, x2, cs, sn, sign)
 		return
 	}
 	for i, c := range cs {
 		s, a, b := sn[i]*sign, x1[i], x2[i]
-		y1[i] = a*c + b*s
-		y2[i] = b*c - a*s
+		y1[i] += a*c + b*s
+		y2[i] += b*c - a*s
 	}
 }
 

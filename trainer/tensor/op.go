@@ -2,8 +2,9 @@ package tensor
 
 import (
 	"fmt"
-	"slices"
 	"sort"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
 )
 
 // Spec is what shape inference knows of a tensor.
@@ -41,7 +42,9 @@ type Op struct {
 	// means the output has no gradient.
 	Backward func(c *call)
 	// View says that the output shares the memory of input 0.
-	View bool
+	View   bool
+	unary  *unaryFns // of elementwise operations
+	binary *binaryFns
 	// TrainingOnly operations cannot be part of an exported graph; the text
 	// says why.
 	TrainingOnly string
@@ -83,6 +86,21 @@ type call struct {
 	// elsewhere the output may be NaN. See Graph.RunAt.
 	only   []int
 	custom *customFns
+
+	plan *inferred // what is known of this place in the step
+	// arg is what a parallel loop needs beyond the above, see call.par.
+	arg struct {
+		a, b, g []float32
+		n       [4]int
+		s       [4]float32
+		which   int
+		flag    bool
+		rows    func(c *call, w, row, from, to int)
+		line    func(c *call, line, base, stride int)
+		block   func(c *call, w int, dst []float32, lo, hi, from, to int)
+		fill    func(c *call, dst []float32, in [][]float32)
+		grad    func(c *call, g, dy, y []float32, in [][]float32)
+	}
 }
 
 func (c *call) int(i int) int       { return c.attrs.Ints[i] }
@@ -147,56 +165,104 @@ func (t *Tensor) allocGrad() {
 
 // accumulate adds src to dst.
 func (d *Device) accumulate(dst, src []float32) {
-	d.pool.run(len(dst), elemGrain, func(_, lo, hi int) {
-		d.kern.Add(dst[lo:hi], dst[lo:hi], src[lo:hi])
-	})
+	d.inPlace(func(k *cpu.Set, p *update, lo, hi int) { k.Add(p.t[lo:hi], p.t[lo:hi], p.a[lo:hi]) }, update{t: dst, a: src})
+}
+
+// update is a loop over equally long arrays that changes t. Devices have one,
+// so that it costs no closure.
+type update struct {
+	d       *Device
+	f       func(k *cpu.Set, p *update, lo, hi int)
+	t       []float32
+	a, b, c []float32
+	s       [8]float32
+}
+
+func (u *update) run(_, lo, hi int) { u.f(u.d.kern, u, lo, hi) }
+
+// inPlace runs f over all of p.t on all threads; f captures nothing.
+func (d *Device) inPlace(f func(k *cpu.Set, p *update, lo, hi int), p update) {
+	p.d, p.f = d, f
+	d.update = p
+	d.pool.do(len(p.t), d.pool.parts(len(p.t), elemGrain), &d.update)
+	d.update = update{}
 }
 
 // apply runs an operation eagerly and records it.
-func apply(op *Op, a Attrs, in ...*Tensor) *Tensor {
-	return (&call{op: op, attrs: a, in: in}).do()
-}
+func apply(op *Op, a Attrs, in ...*Tensor) *Tensor { return newCall(op, a, in).do() }
 
-func (c *call) do() *Tensor {
-	op := c.op
-	d := c.in[0].dev
-	c.dev = d
-	specs := make([]Spec, len(c.in))
-	for i, t := range c.in {
+// newCall checks the inputs and copies them and the attributes.
+func newCall(op *Op, a Attrs, in []*Tensor) *call {
+	for i, t := range in {
 		if t == nil {
 			fail(op.Name, "input %d is nil", i)
 		}
-		if t.dev != d {
+		if t.dev != in[0].dev {
 			fail(op.Name, "input %d lives on another device", i)
 		}
 		t.use(op.Name)
-		specs[i] = t.spec()
+	}
+	return in[0].dev.heads.call(op, a, in)
+}
+
+func (c *call) do() *Tensor {
+	op, d := c.op, c.dev
+	for _, t := range c.in {
 		c.grads = c.grads || t.needGrad
 	}
-	out, err := op.Infer(c.attrs, specs)
-	if err != nil {
-		e := &Error{Op: op.Name, Msg: err.Error()}
-		for _, s := range specs {
-			e.Shapes = append(e.Shapes, s.String())
-		}
-		panic(e)
-	}
 	c.grads = c.grads && !d.quiet && op.Backward != nil
+	t, p := d.heads.tensor()
+	c.out = t
+	out := c.infer(p)
+	*t = Tensor{dev: d, shape: out.Shape, isInt: out.Int, gen: d.gen}
 	if op.View {
-		c.out = &Tensor{dev: d, shape: slices.Clone(out.Shape), data: c.in[0].data, isInt: out.Int, gen: d.gen}
+		t.data = c.in[0].data
 	} else {
-		c.out = d.step(op.Name, out.Shape, out.Int)
+		n, ok := sizeOf(out.Shape)
+		if !ok {
+			fail(op.Name, "bad shape %v", out.Shape)
+		}
+		t.data = d.mem.alloc(n)
 		op.Forward(c)
 	}
 	if c.grads {
-		c.out.needGrad, c.out.made = true, c
+		t.needGrad, t.made = true, c
 		d.tape = append(d.tape, c)
 	}
 	if d.rec != nil {
 		d.rec.add(c)
 	}
-	return c.out
+	return t
 }
+
+// par is pool.run for a body that captures nothing: what it needs is in c, so
+// that a step allocates no closures.
+func (c *call) par(n, grain int, f func(c *call, w, lo, hi int)) {
+	c.dev.body = callBody{c, f}
+	c.dev.pool.do(n, c.dev.pool.parts(n, grain), &c.dev.body)
+	c.dev.body = callBody{}
+}
+
+// each is pool.each for a body that captures nothing.
+func (c *call) each(n int, f func(c *call, w, i int)) {
+	c.dev.item = callItem{c, f}
+	c.dev.pool.eachItem(n, &c.dev.item)
+	c.dev.item = callItem{}
+}
+
+type callBody struct {
+	c *call
+	f func(c *call, w, lo, hi int)
+}
+
+func (b *callBody) run(w, lo, hi int) { b.f(b.c, w, lo, hi) }
+
+type callItem struct {
+	c *call
+	f func(c *call, w, i int)
+}
+
+func (b *callItem) item(w, i int) { b.f(b.c, w, i) }
 
 // String prints the shape, marking ids.
 func (s Spec) String() string {

@@ -3,6 +3,8 @@ package tensor
 import (
 	"math"
 	"math/rand/v2"
+
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
 )
 
 // The helpers of this file change persistent tensors in place, for optimizers
@@ -27,11 +29,10 @@ func AdamW(p, m, v *Tensor, o AdamWOptions) {
 	}
 	c1 := 1 - math.Pow(float64(o.Beta1), float64(o.Step))
 	c2 := 1 - math.Pow(float64(o.Beta2), float64(o.Step))
-	d := p.dev
-	d.pool.run(len(p.data), elemGrain, func(_, lo, hi int) {
-		d.kern.AdamW(p.data[lo:hi], p.grad[lo:hi], m.data[lo:hi], v.data[lo:hi],
-			o.Beta1, o.Beta2, float32(float64(o.LR)/c1), float32(1/math.Sqrt(c2)), o.Eps, 1-o.LR*o.WeightDecay)
-	})
+	p.dev.inPlace(func(k *cpu.Set, u *update, lo, hi int) {
+		k.AdamW(u.t[lo:hi], u.a[lo:hi], u.b[lo:hi], u.c[lo:hi], u.s[0], u.s[1], u.s[2], u.s[3], u.s[4], u.s[5])
+	}, update{t: p.data, a: p.grad, b: m.data, c: v.data, s: [8]float32{
+		o.Beta1, o.Beta2, float32(float64(o.LR) / c1), float32(1 / math.Sqrt(c2)), o.Eps, 1 - o.LR*o.WeightDecay}})
 }
 
 func same(op string, t *Tensor, others ...*Tensor) {
@@ -46,34 +47,30 @@ func same(op string, t *Tensor, others ...*Tensor) {
 // Lerp moves t towards b: t += w*(b-t).
 func (t *Tensor) Lerp(b *Tensor, w float32) {
 	same("lerp", t, b)
-	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
-		t.dev.kern.Lerp(t.data[lo:hi], b.data[lo:hi], w)
-	})
+	t.dev.inPlace(func(k *cpu.Set, u *update, lo, hi int) { k.Lerp(u.t[lo:hi], u.a[lo:hi], u.s[0]) },
+		update{t: t.data, a: b.data, s: [8]float32{w}})
 }
 
-// CautiousStep is one step along update with cautious weight decay (Chen et al.
-// 2025): t -= lr*update, and where update*t >= 0, so that both pull the same
-// way, also t -= lr*decay*t.
-func (t *Tensor) CautiousStep(update *Tensor, lr, decay float32) {
-	same("cautiousstep", t, update)
-	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
-		t.dev.kern.Cautious(t.data[lo:hi], update.data[lo:hi], lr, lr*decay)
-	})
+// CautiousStep moves t against step with cautious weight decay (Chen et al.
+// 2025): t -= lr*step, and where step*t >= 0, so that both pull the same way,
+// also t -= lr*decay*t.
+func (t *Tensor) CautiousStep(step *Tensor, lr, decay float32) {
+	same("cautiousstep", t, step)
+	t.dev.inPlace(func(k *cpu.Set, u *update, lo, hi int) { k.Cautious(u.t[lo:hi], u.a[lo:hi], u.s[0], u.s[1]) },
+		update{t: t.data, a: step.data, s: [8]float32{lr, lr * decay}})
 }
 
 // AddScaled is t += s*b.
 func (t *Tensor) AddScaled(b *Tensor, s float32) {
 	same("addscaled", t, b)
-	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
-		t.dev.kern.Axpy(t.data[lo:hi], s, b.data[lo:hi])
-	})
+	t.dev.inPlace(func(k *cpu.Set, u *update, lo, hi int) { k.Axpy(u.t[lo:hi], u.s[0], u.a[lo:hi]) },
+		update{t: t.data, a: b.data, s: [8]float32{s}})
 }
 
 // ScaleInPlace is t *= s.
 func (t *Tensor) ScaleInPlace(s float32) {
-	t.dev.pool.run(len(t.data), elemGrain, func(_, lo, hi int) {
-		t.dev.kern.Scale(t.data[lo:hi], t.data[lo:hi], s)
-	})
+	t.dev.inPlace(func(k *cpu.Set, u *update, lo, hi int) { k.Scale(u.t[lo:hi], u.t[lo:hi], u.s[0]) },
+		update{t: t.data, s: [8]float32{s}})
 }
 
 // CopyFrom overwrites t with b's elements; sizes must agree, shapes need not.

@@ -30,6 +30,18 @@ func (l lanes) each(d *Device, f func(line, base, stride int)) {
 	})
 }
 
+// lines is lanes.each for a body that captures nothing.
+func (c *call) lines(f func(c *call, line, base, stride int)) {
+	l := c.lanes()
+	c.arg.line = f
+	c.par(l.outer*l.inner, max(1, elemGrain/l.n), func(c *call, _, lo, hi int) {
+		l := c.lanes()
+		for i := lo; i < hi; i++ {
+			c.arg.line(c, i, i/l.inner*l.n*l.inner+i%l.inner, l.inner)
+		}
+	})
+}
+
 func checkAxis(a Attrs, s Spec) error {
 	if a.Ints[0] < 0 || a.Ints[0] >= len(s.Shape) {
 		return fmt.Errorf("axis %d is out of range", a.Ints[0])
@@ -61,39 +73,56 @@ func (c *call) lanes() lanes { return lanesOf(c.in[0].shape, c.int(0)) }
 
 // sumOp registers sum and mean, which differ by a factor.
 func sumOp(name string, mean bool) *Op {
-	factor := func(l lanes) float32 {
-		if mean {
-			return 1 / float32(l.n)
+	factor := func(c *call) {
+		if c.arg.s[0] = 1; mean {
+			c.arg.s[0] = 1 / float32(c.lanes().n)
 		}
-		return 1
 	}
 	return register(Op{
 		Name: name, Arity: 1, Ints: []string{"axis"}, Infer: inferReduce,
 		Forward: func(c *call) {
-			l, x, y := c.lanes(), c.in[0].data, c.out.data
-			f := factor(l)
-			l.each(c.dev, func(line, base, stride int) {
-				if stride == 1 {
-					y[line] = f * c.dev.kern.Sum(x[base:base+l.n])
-					return
-				}
-				var s float32
-				for i := range l.n {
-					s += x[base+i*stride]
-				}
-				y[line] = f * s
+			factor(c)
+			if c.lanes().inner > 1 {
+				c.sumRows()
+				return
+			}
+			c.lines(func(c *call, line, base, _ int) {
+				c.out.data[line] = c.arg.s[0] * c.dev.kern.Sum(c.in[0].data[base:base+c.lanes().n])
 			})
 		},
 		Backward: func(c *call) {
-			l, dx := c.lanes(), c.din(0)
-			f := factor(l)
-			l.each(c.dev, func(line, base, stride int) {
-				g := f * c.dout[line]
-				for i := range l.n {
-					dx[base+i*stride] += g
+			factor(c)
+			c.arg.g = c.din(0)
+			c.lines(func(c *call, line, base, stride int) {
+				g, n := c.arg.s[0]*c.dout[line], c.lanes().n
+				if stride == 1 {
+					dx := c.arg.g[base : base+n]
+					c.dev.kern.Offset(dx, dx, g)
+					return
+				}
+				for i := range n {
+					c.arg.g[base+i*stride] += g
 				}
 			})
 		},
+	})
+}
+
+// sumRows is the sum along an axis that is not the last: whole rows are added,
+// columns spread over threads.
+func (c *call) sumRows() {
+	l := c.lanes()
+	c.par(l.inner, max(colGrain, elemGrain/(l.outer*l.n)), func(c *call, _, lo, hi int) {
+		l, x, k := c.lanes(), c.in[0].data, c.dev.kern
+		for o := range l.outer {
+			y := c.out.data[o*l.inner+lo : o*l.inner+hi]
+			clear(y)
+			for i := range l.n {
+				at := (o*l.n + i) * l.inner
+				k.Add(y, y, x[at+lo:at+hi])
+			}
+			k.Scale(y, y, c.arg.s[0])
+		}
 	})
 }
 
@@ -150,11 +179,13 @@ var (
 )
 
 // axisAttr counts negative axes from the end; Infer judges the rest.
-func (t *Tensor) axisAttr(axis int, more ...int) Attrs {
+func (t *Tensor) axisAttr(axis int) Attrs { return Attrs{Ints: []int{t.fromEnd(axis)}} }
+
+func (t *Tensor) fromEnd(axis int) int {
 	if axis < 0 {
 		axis += len(t.shape)
 	}
-	return Attrs{Ints: append([]int{axis}, more...)}
+	return axis
 }
 
 // Sum adds along axis, which becomes 1. Negative axes count from the end.

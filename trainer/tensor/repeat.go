@@ -25,10 +25,10 @@ var opBroadcastTo = register(Op{
 		return out, err
 	},
 	Forward: func(c *call) {
-		c.dev.elementwise(c.out, func(dst []float32, in [][]float32) { copy(dst, in[0]) }, c.in...)
+		c.elementwise(func(_ *call, dst []float32, in [][]float32) { copy(dst, in[0]) })
 	},
 	Backward: func(c *call) {
-		c.dev.gradient(c.din(0), 0, c, func(g, dy, _ []float32, _ [][]float32) { copy(g, dy) })
+		c.gradient(0, func(_ *call, g, dy, _ []float32, _ [][]float32) { copy(g, dy) })
 	},
 })
 

@@ -35,20 +35,8 @@ var (
 			}
 			return Spec{Shape: out, Int: in[0].Int}, nil
 		},
-		Forward: func(c *call) {
-			c.permuted(func(out, in []float32) { copy(out, in) }, func(out, in []float32, stride int) {
-				for i := range out {
-					out[i] = in[i*stride]
-				}
-			}, c.out.data, c.in[0].data)
-		},
-		Backward: func(c *call) {
-			c.permuted(func(dy, dx []float32) { c.dev.kern.Add(dx, dx, dy) }, func(dy, dx []float32, stride int) {
-				for i, g := range dy {
-					dx[i*stride] += g
-				}
-			}, c.dout, c.din(0))
-		},
+		Forward:  func(c *call) { c.permuted(c.out.data, c.in[0].data, false) },
+		Backward: func(c *call) { c.permuted(c.dout, c.din(0), true) },
 	})
 	opSlice = register(Op{
 		Name: "slice", Arity: 1, Ints: []string{"axis", "lo", "hi"},
@@ -106,8 +94,14 @@ var (
 	})
 )
 
-// permuted walks the output's rows together with where they came from.
-func (c *call) permuted(rows func(out, in []float32), scattered func(out, in []float32, stride int), out, in []float32) {
+// permutation is the nest over the output with the strides of the input.
+func (c *call) permutation() *loop {
+	if c.plan == nil {
+		c.plan = &inferred{}
+	}
+	if c.plan.loop != nil {
+		return c.plan.loop
+	}
 	st := strides(c.in[0].shape)
 	l := &loop{str: make([][]int, 1)}
 	all := [][]int{make([]int, len(st))}
@@ -122,19 +116,38 @@ func (c *call) permuted(rows func(out, in []float32), scattered func(out, in []f
 		l.dims = append(l.dims, n)
 		l.str[0] = append(l.str[0], st[ax])
 	}
+	c.plan.loop = l
+	return l
+}
+
+// permuted walks the output's rows together with where they came from: copies
+// in to out, or adds out back to in.
+func (c *call) permuted(out, in []float32, back bool) {
+	l := c.permutation()
+	c.arg.a, c.arg.b, c.arg.flag = out, in, back
 	if len(l.dims) == 0 {
-		rows(out, in)
-		return
+		l.dims, l.str[0] = []int{1}, []int{1}
 	}
 	n, inner := l.split()
-	stride := l.innerStride(0)
-	c.dev.pool.run(n, max(1, elemGrain/inner), func(_, lo, hi int) {
+	c.par(n, max(1, elemGrain/inner), func(c *call, _, lo, hi int) {
+		l := c.permutation()
+		_, inner := l.split()
+		stride := l.innerStride(0)
 		for r := lo; r < hi; r++ {
-			o, base := out[r*inner:(r+1)*inner], l.offset(0, r)
-			if stride == 1 {
-				rows(o, in[base:base+inner])
-			} else {
-				scattered(o, in[base:], stride)
+			o, x := c.arg.a[r*inner:(r+1)*inner], c.arg.b[l.offset(0, r):]
+			switch {
+			case stride == 1 && !c.arg.flag:
+				copy(o, x)
+			case stride == 1:
+				c.dev.kern.Add(x[:inner], x[:inner], o)
+			case !c.arg.flag:
+				for i := range o {
+					o[i] = x[i*stride]
+				}
+			default:
+				for i, g := range o {
+					x[i*stride] += g
+				}
 			}
 		}
 	})
@@ -142,12 +155,14 @@ func (c *call) permuted(rows func(out, in []float32), scattered func(out, in []f
 
 // blocks copies the sliced part to out, or adds out back to it.
 func (c *call) blocks(out, in []float32, back bool) {
-	l, lo, hi := c.lanes(), c.int(1), c.int(2)
-	n := (hi - lo) * l.inner
-	c.dev.pool.run(l.outer, max(1, elemGrain/n), func(_, from, to int) {
+	l := c.lanes()
+	c.arg.a, c.arg.b, c.arg.flag = out, in, back
+	c.par(l.outer, max(1, elemGrain/((c.int(2)-c.int(1))*l.inner)), func(c *call, _, from, to int) {
+		l, lo, hi := c.lanes(), c.int(1), c.int(2)
+		n := (hi - lo) * l.inner
 		for i := from; i < to; i++ {
-			o, x := out[i*n:(i+1)*n], in[(i*l.n+lo)*l.inner:(i*l.n+hi)*l.inner]
-			if back {
+			o, x := c.arg.a[i*n:(i+1)*n], c.arg.b[(i*l.n+lo)*l.inner:(i*l.n+hi)*l.inner]
+			if c.arg.flag {
 				c.dev.kern.Add(x, x, o)
 			} else {
 				copy(o, x)
@@ -168,11 +183,12 @@ func (c *call) concat(back bool) {
 			src = c.din(k)
 		}
 		if src != nil {
-			start := at
-			c.dev.pool.run(l.outer, max(1, elemGrain/n), func(_, lo, hi int) {
+			c.arg.a, c.arg.flag, c.arg.n = src, back, [4]int{n, at, l.n * l.inner}
+			c.par(l.outer, max(1, elemGrain/n), func(c *call, _, lo, hi int) {
+				n, start, size := c.arg.n[0], c.arg.n[1], c.arg.n[2]
 				for i := lo; i < hi; i++ {
-					x, o := src[i*n:(i+1)*n], i*l.n*l.inner+start
-					if back {
+					x, o := c.arg.a[i*n:(i+1)*n], i*size+start
+					if c.arg.flag {
 						c.dev.kern.Add(x, x, c.dout[o:o+n])
 					} else {
 						copy(c.out.data[o:o+n], x)
@@ -213,7 +229,8 @@ func (c *call) shifted(pair func(out, in []float32), out, in []float32, fill boo
 // Reshape gives the same elements another shape; one dimension may be -1 and
 // is worked out. It shares memory with t.
 func (t *Tensor) Reshape(shape ...int) *Tensor {
-	s := slices.Clone(shape)
+	var room [6]int
+	s := append(room[:0], shape...)
 	hole, rest := -1, 1
 	for i, d := range s {
 		if d == -1 && hole < 0 {
@@ -230,11 +247,13 @@ func (t *Tensor) Reshape(shape ...int) *Tensor {
 
 // Permute reorders the axes: dimension i of the result is axes[i] of t.
 func (t *Tensor) Permute(axes ...int) *Tensor {
-	return apply(opPermute, Attrs{Ints: slices.Clone(axes)}, t)
+	return apply(opPermute, Attrs{Ints: axes}, t)
 }
 
 // Slice is the elements lo up to hi (exclusive) along axis.
-func (t *Tensor) Slice(axis, lo, hi int) *Tensor { return apply(opSlice, t.axisAttr(axis, lo, hi), t) }
+func (t *Tensor) Slice(axis, lo, hi int) *Tensor {
+	return apply(opSlice, Attrs{Ints: []int{t.fromEnd(axis), lo, hi}}, t)
+}
 
 // Concat joins t and others along axis.
 func (t *Tensor) Concat(axis int, others ...*Tensor) *Tensor {
@@ -243,4 +262,6 @@ func (t *Tensor) Concat(axis int, others ...*Tensor) *Tensor {
 
 // Shift moves elements n places up along axis (down when n is negative);
 // zeros come in and what leaves is lost.
-func (t *Tensor) Shift(axis, n int) *Tensor { return apply(opShift, t.axisAttr(axis, n), t) }
+func (t *Tensor) Shift(axis, n int) *Tensor {
+	return apply(opShift, Attrs{Ints: []int{t.fromEnd(axis), n}}, t)
+}

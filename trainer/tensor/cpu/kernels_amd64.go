@@ -278,6 +278,36 @@ func expSubAVX512(dst, x []float32, m float32) float32 {
 //go:noescape
 func expSubAVX512Asm(n int, dst *float32, x *float32, out *float32, m float32)
 
+func expScaledAVX512(dst, x []float32, s, m float32) float32 {
+	n := len(x) &^ 15
+	var out [16]float32
+	acc := float32(0)
+	dst = dst[:len(x)]
+	if n > 0 {
+		expScaledAVX512Asm(n, &dst[0], &x[0], &out[0], s, m)
+		acc = acc + out[0]
+	}
+	if n == len(x) {
+		return acc
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var xPad [16]float32
+	for i := range xPad {
+		xPad[i] = negInf
+	}
+	copy(xPad[:], x[n:])
+	expScaledAVX512Asm(16, &dstPad[0], &xPad[0], &out[0], s, m)
+	acc = acc + out[0]
+	copy(dst[n:], dstPad[:])
+	return acc
+}
+
+// expScaledAVX512Asm is dst = e^(x*s - m); the sum goes to out.
+//
+//go:noescape
+func expScaledAVX512Asm(n int, dst *float32, x *float32, out *float32, s float32, m float32)
+
 func tanhAVX512(dst, x []float32) {
 	n := len(x) &^ 15
 	dst = dst[:len(x)]
@@ -412,6 +442,113 @@ func softcapGradAVX512(z, e []float32, f, r float32) {
 //
 //go:noescape
 func softcapGradAVX512Asm(n int, z *float32, e *float32, f float32, r float32)
+
+func offsetAVX512(dst, x []float32, s float32) {
+	n := len(x) &^ 15
+	dst = dst[:len(x)]
+	if n > 0 {
+		offsetAVX512Asm(n, &dst[0], &x[0], s)
+	}
+	if n == len(x) {
+		return
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var xPad [16]float32
+	copy(xPad[:], x[n:])
+	offsetAVX512Asm(16, &dstPad[0], &xPad[0], s)
+	copy(dst[n:], dstPad[:])
+}
+
+// offsetAVX512Asm is dst = x + s.
+//
+//go:noescape
+func offsetAVX512Asm(n int, dst *float32, x *float32, s float32)
+
+func sigmoidGradAVX512(dx, dy, y []float32) {
+	n := len(y) &^ 15
+	dx = dx[:len(y)]
+	dy = dy[:len(y)]
+	if n > 0 {
+		sigmoidGradAVX512Asm(n, &dx[0], &dy[0], &y[0])
+	}
+	if n == len(y) {
+		return
+	}
+	var dxPad [16]float32
+	copy(dxPad[:], dx[n:])
+	var dyPad [16]float32
+	copy(dyPad[:], dy[n:])
+	var yPad [16]float32
+	copy(yPad[:], y[n:])
+	sigmoidGradAVX512Asm(16, &dxPad[0], &dyPad[0], &yPad[0])
+	copy(dx[n:], dxPad[:])
+}
+
+// sigmoidGradAVX512Asm is dx += dy * y * (1-y).
+//
+//go:noescape
+func sigmoidGradAVX512Asm(n int, dx *float32, dy *float32, y *float32)
+
+func tanhGradAVX512(dx, dy, y []float32) {
+	n := len(y) &^ 15
+	dx = dx[:len(y)]
+	dy = dy[:len(y)]
+	if n > 0 {
+		tanhGradAVX512Asm(n, &dx[0], &dy[0], &y[0])
+	}
+	if n == len(y) {
+		return
+	}
+	var dxPad [16]float32
+	copy(dxPad[:], dx[n:])
+	var dyPad [16]float32
+	copy(dyPad[:], dy[n:])
+	var yPad [16]float32
+	copy(yPad[:], y[n:])
+	tanhGradAVX512Asm(16, &dxPad[0], &dyPad[0], &yPad[0])
+	copy(dx[n:], dxPad[:])
+}
+
+// tanhGradAVX512Asm is dx += dy * (1 - y*y).
+//
+//go:noescape
+func tanhGradAVX512Asm(n int, dx *float32, dy *float32, y *float32)
+
+func rotateAVX512(y1, y2, x1, x2, c, s []float32, sign float32) {
+	n := len(s) &^ 15
+	y1 = y1[:len(s)]
+	y2 = y2[:len(s)]
+	x1 = x1[:len(s)]
+	x2 = x2[:len(s)]
+	c = c[:len(s)]
+	if n > 0 {
+		rotateAVX512Asm(n, &y1[0], &y2[0], &x1[0], &x2[0], &c[0], &s[0], sign)
+	}
+	if n == len(s) {
+		return
+	}
+	var y1Pad [16]float32
+	copy(y1Pad[:], y1[n:])
+	var y2Pad [16]float32
+	copy(y2Pad[:], y2[n:])
+	var x1Pad [16]float32
+	copy(x1Pad[:], x1[n:])
+	var x2Pad [16]float32
+	copy(x2Pad[:], x2[n:])
+	var cPad [16]float32
+	copy(cPad[:], c[n:])
+	var sPad [16]float32
+	copy(sPad[:], s[n:])
+	rotateAVX512Asm(16, &y1Pad[0], &y2Pad[0], &x1Pad[0], &x2Pad[0], &cPad[0], &sPad[0], sign)
+	copy(y1[n:], y1Pad[:])
+	copy(y2[n:], y2Pad[:])
+}
+
+// rotateAVX512Asm is y1 = x1*c + x2*s*sign, y2 = x2*c - x1*s*sign.
+//
+//go:noescape
+func rotateAVX512Asm(n int, y1 *float32, y2 *float32, x1 *float32, x2 *float32, c *float32, s *float32, sign float32)
 
 func lerpAVX512(dst, x []float32, w float32) {
 	n := len(x) &^ 15
@@ -743,6 +880,36 @@ func expSubAVX2(dst, x []float32, m float32) float32 {
 //go:noescape
 func expSubAVX2Asm(n int, dst *float32, x *float32, out *float32, m float32)
 
+func expScaledAVX2(dst, x []float32, s, m float32) float32 {
+	n := len(x) &^ 15
+	var out [16]float32
+	acc := float32(0)
+	dst = dst[:len(x)]
+	if n > 0 {
+		expScaledAVX2Asm(n, &dst[0], &x[0], &out[0], s, m)
+		acc = acc + out[0]
+	}
+	if n == len(x) {
+		return acc
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var xPad [16]float32
+	for i := range xPad {
+		xPad[i] = negInf
+	}
+	copy(xPad[:], x[n:])
+	expScaledAVX2Asm(16, &dstPad[0], &xPad[0], &out[0], s, m)
+	acc = acc + out[0]
+	copy(dst[n:], dstPad[:])
+	return acc
+}
+
+// expScaledAVX2Asm is dst = e^(x*s - m); the sum goes to out.
+//
+//go:noescape
+func expScaledAVX2Asm(n int, dst *float32, x *float32, out *float32, s float32, m float32)
+
 func tanhAVX2(dst, x []float32) {
 	n := len(x) &^ 15
 	dst = dst[:len(x)]
@@ -877,6 +1044,113 @@ func softcapGradAVX2(z, e []float32, f, r float32) {
 //
 //go:noescape
 func softcapGradAVX2Asm(n int, z *float32, e *float32, f float32, r float32)
+
+func offsetAVX2(dst, x []float32, s float32) {
+	n := len(x) &^ 15
+	dst = dst[:len(x)]
+	if n > 0 {
+		offsetAVX2Asm(n, &dst[0], &x[0], s)
+	}
+	if n == len(x) {
+		return
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var xPad [16]float32
+	copy(xPad[:], x[n:])
+	offsetAVX2Asm(16, &dstPad[0], &xPad[0], s)
+	copy(dst[n:], dstPad[:])
+}
+
+// offsetAVX2Asm is dst = x + s.
+//
+//go:noescape
+func offsetAVX2Asm(n int, dst *float32, x *float32, s float32)
+
+func sigmoidGradAVX2(dx, dy, y []float32) {
+	n := len(y) &^ 15
+	dx = dx[:len(y)]
+	dy = dy[:len(y)]
+	if n > 0 {
+		sigmoidGradAVX2Asm(n, &dx[0], &dy[0], &y[0])
+	}
+	if n == len(y) {
+		return
+	}
+	var dxPad [16]float32
+	copy(dxPad[:], dx[n:])
+	var dyPad [16]float32
+	copy(dyPad[:], dy[n:])
+	var yPad [16]float32
+	copy(yPad[:], y[n:])
+	sigmoidGradAVX2Asm(16, &dxPad[0], &dyPad[0], &yPad[0])
+	copy(dx[n:], dxPad[:])
+}
+
+// sigmoidGradAVX2Asm is dx += dy * y * (1-y).
+//
+//go:noescape
+func sigmoidGradAVX2Asm(n int, dx *float32, dy *float32, y *float32)
+
+func tanhGradAVX2(dx, dy, y []float32) {
+	n := len(y) &^ 15
+	dx = dx[:len(y)]
+	dy = dy[:len(y)]
+	if n > 0 {
+		tanhGradAVX2Asm(n, &dx[0], &dy[0], &y[0])
+	}
+	if n == len(y) {
+		return
+	}
+	var dxPad [16]float32
+	copy(dxPad[:], dx[n:])
+	var dyPad [16]float32
+	copy(dyPad[:], dy[n:])
+	var yPad [16]float32
+	copy(yPad[:], y[n:])
+	tanhGradAVX2Asm(16, &dxPad[0], &dyPad[0], &yPad[0])
+	copy(dx[n:], dxPad[:])
+}
+
+// tanhGradAVX2Asm is dx += dy * (1 - y*y).
+//
+//go:noescape
+func tanhGradAVX2Asm(n int, dx *float32, dy *float32, y *float32)
+
+func rotateAVX2(y1, y2, x1, x2, c, s []float32, sign float32) {
+	n := len(s) &^ 15
+	y1 = y1[:len(s)]
+	y2 = y2[:len(s)]
+	x1 = x1[:len(s)]
+	x2 = x2[:len(s)]
+	c = c[:len(s)]
+	if n > 0 {
+		rotateAVX2Asm(n, &y1[0], &y2[0], &x1[0], &x2[0], &c[0], &s[0], sign)
+	}
+	if n == len(s) {
+		return
+	}
+	var y1Pad [16]float32
+	copy(y1Pad[:], y1[n:])
+	var y2Pad [16]float32
+	copy(y2Pad[:], y2[n:])
+	var x1Pad [16]float32
+	copy(x1Pad[:], x1[n:])
+	var x2Pad [16]float32
+	copy(x2Pad[:], x2[n:])
+	var cPad [16]float32
+	copy(cPad[:], c[n:])
+	var sPad [16]float32
+	copy(sPad[:], s[n:])
+	rotateAVX2Asm(16, &y1Pad[0], &y2Pad[0], &x1Pad[0], &x2Pad[0], &cPad[0], &sPad[0], sign)
+	copy(y1[n:], y1Pad[:])
+	copy(y2[n:], y2Pad[:])
+}
+
+// rotateAVX2Asm is y1 = x1*c + x2*s*sign, y2 = x2*c - x1*s*sign.
+//
+//go:noescape
+func rotateAVX2Asm(n int, y1 *float32, y2 *float32, x1 *float32, x2 *float32, c *float32, s *float32, sign float32)
 
 func lerpAVX2(dst, x []float32, w float32) {
 	n := len(x) &^ 15

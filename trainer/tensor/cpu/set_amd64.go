@@ -96,7 +96,8 @@ func vectorsAVX512() vectors {
 		Axpy: func(dst []float32, s float32, x []float32) { axpyAVX512(dst, x, s) },
 		Sum:  sumAVX512, Dot: dotAVX512, Max: maxAVX512, Exp: expAVX512, ExpSub: expSubAVX512,
 		Tanh: tanhAVX512, Sigmoid: sigmoidAVX512, ReluSquare: reluSquareAVX512, ReluSquareGrad: reluSquareGradAVX512,
-		SoftmaxGrad: softmaxGradAVX512, SoftcapGrad: softcapGradAVX512, Lerp: lerpAVX512, Cautious: cautiousAVX512,
+		SoftmaxGrad: softmaxGradAVX512, SoftcapGrad: softcapGradAVX512, Lerp: lerpAVX512, ExpScaled: expScaledAVX512,
+		Offset: offsetAVX512, SigmoidGrad: sigmoidGradAVX512, TanhGrad: tanhGradAVX512, Rotate: rotateAVX512, Cautious: cautiousAVX512,
 		AdamW: func(p, g, m, v []float32, b1, b2, lr, c, eps, keep float32) {
 			adamwAVX512(p, g, m, v, b1, 1-b1, b2, 1-b2, lr, c, eps, keep)
 		},
@@ -109,7 +110,8 @@ func vectorsAVX2() vectors {
 		Axpy: func(dst []float32, s float32, x []float32) { axpyAVX2(dst, x, s) },
 		Sum:  sumAVX2, Dot: dotAVX2, Max: maxAVX2, Exp: expAVX2, ExpSub: expSubAVX2,
 		Tanh: tanhAVX2, Sigmoid: sigmoidAVX2, ReluSquare: reluSquareAVX2, ReluSquareGrad: reluSquareGradAVX2,
-		SoftmaxGrad: softmaxGradAVX2, SoftcapGrad: softcapGradAVX2, Lerp: lerpAVX2, Cautious: cautiousAVX2,
+		SoftmaxGrad: softmaxGradAVX2, SoftcapGrad: softcapGradAVX2, Lerp: lerpAVX2, ExpScaled: expScaledAVX2,
+		Offset: offsetAVX2, SigmoidGrad: sigmoidGradAVX2, TanhGrad: tanhGradAVX2, Rotate: rotateAVX2, Cautious: cautiousAVX2,
 		AdamW: func(p, g, m, v []float32, b1, b2, lr, c, eps, keep float32) {
 			adamwAVX2(p, g, m, v, b1, 1-b1, b2, 1-b2, lr, c, eps, keep)
 		},

@@ -25,6 +25,13 @@ type vectors struct {
 	// SoftcapGrad is z = e * f * (1 - z*z*r), for capped logits z, their
 	// exponentials e and r = 1/cap^2.
 	SoftcapGrad func(z, e []float32, f, r float32)
+	// ExpScaled is dst = exp(x*s - m), s above 0; it returns the sum.
+	ExpScaled func(dst, x []float32, s, m float32) float32
+	Offset    func(dst, x []float32, s float32) // dst = x + s
+	// SigmoidGrad is dx += dy * y * (1-y), TanhGrad dx += dy * (1 - y*y).
+	SigmoidGrad, TanhGrad func(dx, dy, y []float32)
+	// Rotate is y1 = x1*c + x2*s*sign, y2 = x2*c - x1*s*sign.
+	Rotate func(y1, y2, x1, x2, c, s []float32, sign float32)
 	// Lerp is dst += w * (x - dst).
 	Lerp func(dst, x []float32, w float32)
 	// Cautious is p -= lr*u, and p -= decay*p where u*p >= 0.
@@ -39,7 +46,9 @@ func plainVectors() vectors {
 		Add: addGo, Mul: mulGo, MulAdd: mulAddGo, Scale: scaleGo, Axpy: axpyGo,
 		Sum: sumGo, Dot: dotGo, Max: maxGo, Exp: expGo, ExpSub: expSubGo, Tanh: tanhGo, Sigmoid: sigmoidGo,
 		ReluSquare: reluSquareGo, ReluSquareGrad: reluSquareGradGo,
-		SoftmaxGrad: softmaxGradGo, SoftcapGrad: softcapGradGo, Lerp: lerpGo, Cautious: cautiousGo, AdamW: adamwGo,
+		SoftmaxGrad: softmaxGradGo, SoftcapGrad: softcapGradGo, Lerp: lerpGo,
+		ExpScaled: expScaledGo, Offset: offsetGo, SigmoidGrad: sigmoidGradGo, TanhGrad: tanhGradGo, Rotate: rotateGo,
+		Cautious: cautiousGo, AdamW: adamwGo,
 	}
 }
 
@@ -177,6 +186,44 @@ func softcapGradGo(z, e []float32, f, r float32) {
 	z = z[:len(e)]
 	for i, v := range e {
 		z[i] = v * f * (1 - z[i]*z[i]*r)
+	}
+}
+
+func expScaledGo(dst, x []float32, s, m float32) float32 {
+	var sum float32
+	for i, v := range x {
+		e := exp32(v*s - m)
+		dst[i] = e
+		sum += e
+	}
+	return sum
+}
+
+func offsetGo(dst, x []float32, s float32) {
+	for i, v := range x {
+		dst[i] = v + s
+	}
+}
+
+func sigmoidGradGo(dx, dy, y []float32) {
+	dx, dy = dx[:len(y)], dy[:len(y)]
+	for i, v := range y {
+		dx[i] += dy[i] * v * (1 - v)
+	}
+}
+
+func tanhGradGo(dx, dy, y []float32) {
+	dx, dy = dx[:len(y)], dy[:len(y)]
+	for i, v := range y {
+		dx[i] += dy[i] * (1 - v*v)
+	}
+}
+
+func rotateGo(y1, y2, x1, x2, c, s []float32, sign float32) {
+	for i, c := range c {
+		s, a, b := s[i]*sign, x1[i], x2[i]
+		y1[i] = a*c + b*s
+		y2[i] = b*c - a*s
 	}
 }
 

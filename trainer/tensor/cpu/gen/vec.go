@@ -36,14 +36,16 @@ var reductions = map[string]*reduction{
 	"sum":    {"0", "acc + out[0]", "0"},
 	"dot":    {"0", "acc + out[0]", "0"},
 	"expSub": {"0", "acc + out[0]", "negInf"},
-	"max":    {"negInf", "max(acc, maxGo(LANES))", "x[n]"},
+	// The scale is above 0, so that padding gives 0 here too.
+	"expScaled": {"0", "acc + out[0]", "negInf"},
+	"max":       {"negInf", "max(acc, maxGo(LANES))", "x[n]"},
 }
 
 // loop writes a kernel over n floats, n a positive multiple of 16. ptrs are
 // walked together, extra pointers are not. body handles one register full.
 func (a *asm) loop(i isa, name, doc string, ptrs, extra, floats, consts []string, before, body, after func(k *kernel)) {
 	name += i.name
-	outs := map[string][]string{"adamw" + i.name: {"p", "m", "v"}}[name]
+	outs := map[string][]string{"adamw" + i.name: {"p", "m", "v"}, "rotate" + i.name: {"y1", "y2"}}[name]
 	if outs == nil && (len(extra) == 0 || len(ptrs) > 1 && ptrs[0] == "dst") {
 		outs = ptrs[:1]
 	}
@@ -253,6 +255,14 @@ func (a *asm) vectorKernels(i isa) {
 			k.store(0, "dst")
 			k.op("VADDPS", 0, 5, 5)
 		}, func(k *kernel) { k.total(5, 6) })
+	a.loop(i, "expScaled", "dst = e^(x*s - m); the sum goes to out.", []string{"dst", "x"}, []string{"out"}, []string{"s", "m"}, expConsts,
+		func(k *kernel) { k.zero(5) }, func(k *kernel) {
+			k.load("x", 0)
+			k.op("VFMSUB213PS", k.scal["m"], k.scal["s"], 0)
+			k.exp(0, 1)
+			k.store(0, "dst")
+			k.op("VADDPS", 0, 5, 5)
+		}, func(k *kernel) { k.total(5, 6) })
 	a.loop(i, "tanh", "dst = tanh(x).", []string{"dst", "x"}, none, none,
 		append([]string{"two", "sign", "small", "t5", "t4", "t3", "t2", "t1"}, expConsts...)[:21], nil, func(k *kernel) {
 			k.load("x", 0)
@@ -352,6 +362,39 @@ func (a *asm) fused(i isa) {
 		k.op("VMULPS", k.scal["f"], 1, 1)
 		k.store(1, "z")
 	}, nil)
+	a.loop(i, "offset", "dst = x + s.", []string{"dst", "x"}, none, []string{"s"}, none, nil, func(k *kernel) {
+		k.op("VADDPS", k.mem("x"), k.scal["s"], 0)
+		k.store(0, "dst")
+	}, nil)
+	a.loop(i, "sigmoidGrad", "dx += dy * y * (1-y).", []string{"dx", "dy", "y"}, none, none, []string{"one"}, nil, func(k *kernel) {
+		k.load("y", 0)
+		k.op("VSUBPS", 0, k.reg("one", 1), 1)
+		k.op("VMULPS", 0, 1, 1)
+		k.load("dx", 2)
+		k.op("VFMADD231PS", k.mem("dy"), 1, 2)
+		k.store(2, "dx")
+	}, nil)
+	a.loop(i, "tanhGrad", "dx += dy * (1 - y*y).", []string{"dx", "dy", "y"}, none, none, []string{"one"}, nil, func(k *kernel) {
+		k.load("y", 0)
+		k.op("VMOVUPS", k.c("one"), 1)
+		k.op("VFNMADD231PS", 0, 0, 1)
+		k.load("dx", 2)
+		k.op("VFMADD231PS", k.mem("dy"), 1, 2)
+		k.store(2, "dx")
+	}, nil)
+	a.loop(i, "rotate", "y1 = x1*c + x2*s*sign, y2 = x2*c - x1*s*sign.", []string{"y1", "y2", "x1", "x2", "c", "s"}, none, []string{"sign"}, none, nil,
+		func(k *kernel) {
+			k.load("x1", 0)
+			k.load("x2", 1)
+			k.load("c", 2)
+			k.op("VMULPS", k.mem("s"), k.scal["sign"], 3)
+			k.op("VMULPS", 1, 3, 4)
+			k.op("VFMADD231PS", 0, 2, 4)
+			k.op("VMULPS", 1, 2, 5)
+			k.op("VFNMADD231PS", 0, 3, 5)
+			k.store(4, "y1")
+			k.store(5, "y2")
+		}, nil)
 	a.loop(i, "lerp", "dst += w * (x - dst).", []string{"dst", "x"}, none, []string{"w"}, none, nil, func(k *kernel) {
 		k.load("dst", 0)
 		k.load("x", 1)
