@@ -143,31 +143,32 @@ func (c *call) rotate(y, x []float32, sign float32, acc bool) {
 	tab := c.dev.rope(c.float(0), s[1], s[3])
 	c.arg.a, c.arg.b, c.arg.g, c.arg.flag = x, tab, y, acc
 	c.arg.s[0] = sign
-	c.par(s[0]*s[1], max(1, elemGrain/4/(s[2]*s[3])), func(c *call, _, lo, hi int) {
+	c.par(s[0]*s[1], max(1, elemGrain/4/(s[2]*s[3])), func(c *call, w, lo, hi int) {
 		s := c.in[0].shape
 		tt, dim := s[1], s[3]
 		row, h := s[2]*dim, dim/2
+		var tmp []float32
+		if c.arg.flag {
+			tmp = c.dev.tmp(w, dim)
+		}
 		for p := lo; p < hi; p++ {
 			cs, sn := c.arg.b[p%tt*dim:][:h], c.arg.b[p%tt*dim+h:][:h]
 			for o := p * row; o < (p+1)*row; o += dim {
-				rotateHead(c.dev.kern, c.arg.g[o:o+dim], c.arg.a[o:o+dim], cs, sn, c.arg.s[0], c.arg.flag)
+				rotateHead(c.dev.kern, c.arg.g[o:o+dim], c.arg.a[o:o+dim], cs, sn, c.arg.s[0], tmp)
 			}
 		}
 	})
 }
 
-func rotateHead(k *cpu.Set, y, x, cs, sn []float32, sign float32, acc bool) {
-	h := len(cs)
-	sn = sn[:h]
-	y1, y2, x1, x2 := y[:h], y[h:2*h], x[:h], x[h:2*h]
-	if !acc {
-		k.Rotate(y1, y2, x1, x2, cs, sn, sign)
-		return
+// rotateHead writes one head turned; tmp, where given, is room to add instead.
+func rotateHead(k *cpu.Set, y, x, cs, sn []float32, sign float32, tmp []float32) {
+	h, to := len(cs), y
+	if tmp != nil {
+		to = tmp
 	}
-	for i, c := range cs {
-		s, a, b := sn[i]*sign, x1[i], x2[i]
-		y1[i] += a*c + b*s
-		y2[i] += b*c - a*s
+	k.Rotate(to[:h], to[h:], x[:h], x[h:], cs, sn, sign)
+	if tmp != nil {
+		k.Add(y, y, tmp)
 	}
 }
 
