@@ -34,6 +34,7 @@ const (
 	ErrMissingFile      = "MissingFile"      // the repository lacks a file that the target needs
 	ErrHome             = "Home"             // the home cannot be written
 	ErrTarget           = "Target"           // the target as it stands cannot be built
+	ErrDataset          = "Dataset"          // the data set is not prepared on this host, or cannot be used
 	ErrLedger           = "Ledger"           // a result is missing or unreadable
 	ErrNothingLeft      = "NothingLeft"      // the proposer has no idea left: the campaign is complete
 	ErrInvalidInput     = "InvalidInput"     // an activity was called with input that cannot be right; for TakeIdea: a patch that cannot be tried

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -155,7 +154,7 @@ func (r *Research) begin(ctx context.Context, s experiment.Settings) (experiment
 	if c.Program, err = r.program(ctx, s.Tag, checkout.Root()); err != nil {
 		return c, err
 	}
-	if c.Data, err = r.makeData(ctx, t, c.Evaluator); err != nil {
+	if c.Data, err = r.makeData(ctx, t, c.Evaluator, s); err != nil {
 		return c, err
 	}
 	err = putOnceJSON(ctx, r.Store, experiment.CampaignKey(s.Tag, campaignFile), &c)
@@ -267,27 +266,4 @@ func (r *Research) evaluator(ctx context.Context, t target.Target, digest string
 		return "", refuse(ErrTarget, "the evaluator of target %s does not build: %s; the log is %s", t.Name(), failure.Message, buildLog(r.Home, digest, target.Evaluator))
 	}
 	return program, err
-}
-
-// makeData prepares the target's data set and pins a copy of it: what it is
-// made from (the Go installation) may change while the campaign runs.
-func (r *Research) makeData(ctx context.Context, t target.Target, evaluatorDigest string) (string, error) {
-	evaluator, err := r.evaluator(ctx, t, evaluatorDigest)
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Dir(r.Home.Data("x"))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("making the data directory: %w", err)
-	}
-	log, err := os.Create(filepath.Join(dir, ".data.log"))
-	if err != nil {
-		return "", fmt.Errorf("opening the log of the data set: %w", err)
-	}
-	defer log.Close()
-	fingerprint, err := t.Data(ctx, evaluator, dir, log)
-	if err != nil {
-		return "", fmt.Errorf("preparing the data of target %s: %w", t.Name(), err)
-	}
-	return fingerprint, pinData(ctx, r.Home, r.Store, fingerprint)
 }

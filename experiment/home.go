@@ -31,6 +31,9 @@ func (h Home) Cache() string { return h.join("cache") }
 // Data is where the data set with this fingerprint lies: train/ and val/.
 func (h Home) Data(fingerprint string) string { return h.join("cache", "data", fingerprint) }
 
+// Downloads is where data sets are kept as they were downloaded.
+func (h Home) Downloads() string { return h.join("cache", "downloads") }
+
 // Build is where the source archive with this digest is unpacked and built.
 func (h Home) Build(digest string) string { return h.join("cache", "build", digest) }
 

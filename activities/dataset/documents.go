@@ -17,8 +17,14 @@ import (
 	"strings"
 )
 
-// valBytes is how much text is kept for validation at most.
-const valBytes = 1 << 20
+const (
+	// valBytes is how much text is kept for validation at most: every candidate
+	// is measured on all of it.
+	valBytes = 512 << 10
+	// minTrainBytes is the least that a corpus can be made of: the evaluator
+	// refuses less, in words that a user of this package need not know.
+	minTrainBytes = 64 << 10
+)
 
 // Documents are what a corpus is made of: two files of documents, each of which
 // ends with a zero byte.
@@ -220,6 +226,9 @@ func newFiles(dir string) (files, error) {
 func (f files) done(name string, c Count) (Documents, error) {
 	if err := errors.Join(f.train.close(), f.val.close()); err != nil {
 		return Documents{}, err
+	}
+	if info, err := os.Stat(f.train.path); err == nil && info.Size() < minTrainBytes {
+		return Documents{}, bad(wantHint, "%s has only %d bytes of text to train on, in %d documents: at least %d are needed", name, info.Size(), c.Documents, minTrainBytes)
 	}
 	both := sha256.Sum256(append(f.train.sum.Sum(nil), f.val.sum.Sum(nil)...))
 	return Documents{Name: name, Train: f.train.path, Val: f.val.path, Digest: hex.EncodeToString(both[:]), Count: c}, nil

@@ -64,7 +64,7 @@ func (s *Source) checkAll(dir string, m manifest, names []string) error {
 }
 
 func (s *Source) prepareHint() string {
-	return fmt.Sprintf("autoresearch prepare --dataset %s", s.set)
+	return fmt.Sprintf("fetch it with: autoresearch prepare --dataset %s", s.set)
 }
 
 // retries say how stubborn a download is.

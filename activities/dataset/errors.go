@@ -20,6 +20,10 @@ func (e *Error) Unwrap() error { return e.err }
 // Hint says what to do.
 func (e *Error) Hint() string { return e.hint }
 
+// Refuse makes an error for an input that cannot be used, which shows when a
+// corpus is made of it.
+func Refuse(hint, format string, args ...any) error { return bad(hint, format, args...) }
+
 // bad is an input that cannot be used.
 func bad(hint, format string, args ...any) error {
 	return &Error{Input: true, err: fmt.Errorf(format, args...), hint: hint}

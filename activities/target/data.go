@@ -11,52 +11,110 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/autoresearch-go/autoresearch/activities/dataset"
 	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/activities/target/filelock"
+	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
-// corpus is what the evaluator says about the data set it has built.
-type corpus struct {
-	Fingerprint string `json:"fingerprint"`
-	TrainBytes  int64  `json:"train_bytes"`
-	ValBytes    int64  `json:"val_bytes"`
-}
-
-// Data implements Target: the corpus is the Go standard library's source code.
-func (g *GoGPT) Data(ctx context.Context, evaluator, dir string, log io.Writer) (string, error) {
-	if err := absolute(&evaluator, &dir); err != nil {
-		return "", err
+// Data implements Target. The corpus of "go" is the Go standard library's
+// source code; any other is made of documents, see package dataset. The
+// evaluator makes both. What a corpus was made of, and with, is written down, so
+// that the next one who wants it has it at once.
+func (g *GoGPT) Data(ctx context.Context, s DataSpec) (Corpus, error) {
+	s.Vocab = max(s.Vocab, experiment.DefaultVocab)
+	if s.Report == nil {
+		s.Report = func(string) {}
 	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("making the data directory: %w", err)
+	if err := absolute(&s.Evaluator, &s.Dir, &s.Downloads); err != nil {
+		return Corpus{}, err
 	}
-	unlock, err := filelock.Lock(ctx, filepath.Join(dir, ".lock"))
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
+		return Corpus{}, fmt.Errorf("making the data directory: %w", err)
+	}
+	kind := s.Dataset.Name
+	if kind == "" {
+		kind = "path"
+	}
+	unlock, err := filelock.Lock(ctx, filepath.Join(s.Dir, ".lock-"+kind))
 	if err != nil {
-		return "", fmt.Errorf("waiting for another process that prepares the data: %w", err)
+		return Corpus{}, fmt.Errorf("waiting for another process that prepares the data: %w", err)
 	}
 	defer unlock()
-	source, version, err := g.goroot(ctx, dir)
+	program, err := fileDigest(s.Evaluator)
 	if err != nil {
-		return "", err
+		return Corpus{}, fmt.Errorf("reading the evaluator: %w", err)
 	}
-	// What was built is remembered by what it was built from and with.
-	program, err := fileDigest(evaluator)
+	m := maker{g, s, kind, program[:16]}
+	if s.Dataset.Name == experiment.GoSource {
+		return m.fromGo(ctx)
+	}
+	return m.fromDocuments(ctx)
+}
+
+// maker makes one corpus.
+type maker struct {
+	*GoGPT
+	DataSpec
+	kind    string
+	program string // digest of the evaluator
+}
+
+// fromGo makes the corpus of the Go installation, which its version tells.
+func (m *maker) fromGo(ctx context.Context) (Corpus, error) {
+	source, version, err := m.goroot(ctx, m.Dir)
 	if err != nil {
-		return "", fmt.Errorf("reading the evaluator: %w", err)
+		return Corpus{}, err
 	}
-	note := filepath.Join(dir, fmt.Sprintf(".from-%s-by-%s", version, program[:16]))
-	if known, err := os.ReadFile(note); err == nil && whole(dir, string(known)) {
-		return string(known), nil
+	if c, ok := m.known(version); ok {
+		return c, nil
 	}
-	fingerprint, err := g.buildData(ctx, evaluator, source, dir, log)
+	tmp, err := m.temporary()
 	if err != nil {
-		return "", fmt.Errorf("preparing the data from %s: %w", source, err)
+		return Corpus{}, err
 	}
-	_ = os.WriteFile(note, []byte(fingerprint), 0o644) // costs time only if it fails
-	return fingerprint, nil
+	defer os.RemoveAll(tmp)
+	c, err := m.build(ctx, tmp, version, dataset.Count{}, "--source", source)
+	return c, wrap("preparing the data from "+source, err)
+}
+
+// fromDocuments makes the corpus of a data set. Downloads have a key before
+// they are read, files of the user's own are what they hold.
+func (m *maker) fromDocuments(ctx context.Context) (Corpus, error) {
+	source, err := dataset.Find(m.Dataset, dataset.Options{
+		Cache: m.Downloads, Fetch: m.Fetch, Report: func(p dataset.Progress) { m.Report(p.String()) },
+	})
+	if err != nil {
+		return Corpus{}, err
+	}
+	if key, ok := source.Key(); ok {
+		if c, ok := m.known(key); ok {
+			return c, nil
+		}
+	}
+	tmp, err := m.temporary()
+	if err != nil {
+		return Corpus{}, err
+	}
+	defer os.RemoveAll(tmp)
+	docs, err := source.Write(ctx, tmp)
+	if err != nil {
+		return Corpus{}, err
+	}
+	key, ok := source.Key()
+	if !ok {
+		key = docs.Digest
+	}
+	if c, ok := m.known(key); ok {
+		c.Read = docs.Count // what is left out may be other than it was
+		return c, nil
+	}
+	c, err := m.build(ctx, tmp, key, docs.Count, "--docs", docs.Train, "--val-docs", docs.Val, "--name", docs.Name)
+	return c, wrap("preparing the data set "+m.Dataset.String(), err)
 }
 
 // goroot asks the go command where its sources are, and for its version.
@@ -82,45 +140,114 @@ func (g *GoGPT) goroot(ctx context.Context, dir string) (source, version string,
 	return source, fields[1], nil
 }
 
-// buildData builds into a temporary directory, since the name is not known before.
-func (g *GoGPT) buildData(ctx context.Context, evaluator, source, dir string, log io.Writer) (string, error) {
-	tmp, err := os.MkdirTemp(dir, ".tmp-")
-	if err != nil {
-		return "", err
+// temporary makes a directory for what lies about until the corpus is made. A
+// process that was killed has left its own, which may be large.
+func (m *maker) temporary() (string, error) {
+	old, _ := filepath.Glob(filepath.Join(m.Dir, ".tmp-"+m.kind+"-*"))
+	for _, dir := range old { // whose maker had the lock that we have
+		_ = os.RemoveAll(dir)
 	}
-	defer os.RemoveAll(tmp)
+	return os.MkdirTemp(m.Dir, ".tmp-"+m.kind+"-")
+}
+
+// note is the file that says what was made of key.
+func (m *maker) note(key string) string {
+	return filepath.Join(m.Dir, fmt.Sprintf(".from-%.40s-%d-by-%s", key, m.Vocab, m.program))
+}
+
+// known finds the corpus that was made of key.
+func (m *maker) known(key string) (Corpus, bool) {
+	text, err := os.ReadFile(m.note(key))
+	var c Corpus
+	if err != nil || json.Unmarshal(text, &c) != nil || !whole(m.Dir, c.Fingerprint) {
+		return Corpus{}, false
+	}
+	return c, true
+}
+
+// build has the evaluator make a corpus in tmp, since its name is not known
+// before.
+func (m *maker) build(ctx context.Context, tmp, key string, read dataset.Count, args ...string) (Corpus, error) {
+	args = append([]string{"data", "--out", filepath.Join(tmp, "corpus")}, args...)
+	if m.Vocab != experiment.DefaultVocab { // evaluators of earlier versions know bytes alone
+		args = append(args, "--vocab", strconv.Itoa(m.Vocab))
+	}
+	defer m.saying(fmt.Sprintf("making the corpus of %s, vocabulary %d", m.Dataset, m.Vocab))()
 	var out bytes.Buffer
-	o, err := g.run(ctx, g.limits.evaluate, sandbox.Spec{
-		Path: evaluator, Args: []string{"data", "--source", source, "--out", filepath.Join(tmp, "corpus")},
-		Dir: tmp, Stdout: &out, Log: log,
+	o, err := m.run(ctx, m.limits.data, sandbox.Spec{
+		Path: m.Evaluator, Args: args, Dir: tmp, Stdout: &out, Log: m.Log,
 	})
 	if err != nil {
-		return "", err
+		return Corpus{}, err
 	}
-	var c corpus
-	if err := evaluatorResult(o, out.Bytes(), &c); err != nil {
-		return "", err
+	var built struct {
+		Corpus
+		Files int `json:"files"` // documents, of any data set
 	}
+	if err := evaluatorResult(o, out.Bytes(), &built); err != nil {
+		return Corpus{}, refusedData(o, err)
+	}
+	c := built.Corpus
 	if len(c.Fingerprint) < 16 || !filepath.IsLocal(c.Fingerprint) || strings.ContainsAny(c.Fingerprint, "/.") {
-		return "", fmt.Errorf("the evaluator calls the data set %q, which is no fingerprint", c.Fingerprint)
+		return Corpus{}, fmt.Errorf("the evaluator calls the data set %q, which is no fingerprint", c.Fingerprint)
 	}
-	if whole(dir, c.Fingerprint) {
-		return c.Fingerprint, nil
+	c.Vocab, c.Documents, c.Read = m.Vocab, built.Files, read
+	if !whole(m.Dir, c.Fingerprint) {
+		final := filepath.Join(m.Dir, c.Fingerprint)
+		_ = os.RemoveAll(final) // damaged, or absent
+		if err := os.Rename(filepath.Join(tmp, "corpus"), final); err != nil && !whole(m.Dir, c.Fingerprint) {
+			return Corpus{}, err
+		}
 	}
-	final := filepath.Join(dir, c.Fingerprint)
-	_ = os.RemoveAll(final) // damaged, or absent
-	return c.Fingerprint, os.Rename(filepath.Join(tmp, "corpus"), final)
+	if text, err := json.Marshal(c); err == nil {
+		_ = os.WriteFile(m.note(key), text, 0o644) // costs time only if it fails
+	}
+	return c, nil
+}
+
+// refusedData tells a data set that the evaluator refuses from trouble of its
+// process. Its last words are for people.
+func refusedData(o sandbox.Outcome, err error) error {
+	if o.ExitCode != 1 || o.Stopped != nil || diskFull(o.Tail) != nil || len(o.Tail) == 0 {
+		return err
+	}
+	words := strings.TrimPrefix(o.Tail[len(o.Tail)-1], "evaluate: ")
+	return dataset.Refuse("choose another data set or another vocabulary", "%s", words)
+}
+
+// saying reports what takes a while, with the time that it has taken.
+func (m *maker) saying(what string) (stop func()) {
+	began, done := time.Now(), make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		for {
+			m.Report(fmt.Sprintf("%s: %v", what, time.Since(began).Round(time.Second)))
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
 }
 
 // whole reports whether dir/fingerprint holds both splits in full length.
 func whole(dir, fingerprint string) bool {
 	root := filepath.Join(dir, fingerprint)
 	text, err := os.ReadFile(filepath.Join(root, "corpus.json"))
-	var c corpus
+	var c Corpus
 	if err != nil || fingerprint == "" || json.Unmarshal(text, &c) != nil || c.Fingerprint != fingerprint {
 		return false
 	}
-	for file, size := range map[string]int64{"train/train.bin": c.TrainBytes, "val/val.bin": c.ValBytes} {
+	train, val := c.TrainBytes, c.ValBytes
+	if c.Vocab > experiment.DefaultVocab {
+		train, val = 2*c.TrainTokens, 2*c.ValTokens
+	}
+	for file, size := range map[string]int64{"train/train.bin": train, "val/val.bin": val} {
 		if info, err := os.Stat(filepath.Join(root, file)); err != nil || info.Size() != size {
 			return false
 		}

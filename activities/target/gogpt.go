@@ -36,6 +36,7 @@ type limits struct {
 	hang     time.Duration // without a new line of metrics
 	wall     time.Duration // beyond ten times the budget: a very busy machine
 	evaluate time.Duration
+	data     time.Duration // to learn a vocabulary and to write gigabytes of tokens
 	grace    time.Duration // to write a checkpoint after SIGTERM
 }
 
@@ -49,7 +50,7 @@ var _ Target = (*GoGPT)(nil)
 func NewGoGPT(o Options) *GoGPT {
 	g := &GoGPT{sandbox: o.Sandbox, goCache: o.GoCache, limits: limits{
 		build: 10 * time.Minute, smoke: time.Minute, hang: time.Minute,
-		wall: 30 * time.Second, evaluate: 10 * time.Minute, grace: 15 * time.Second,
+		wall: 30 * time.Second, evaluate: 10 * time.Minute, data: 2 * time.Hour, grace: 15 * time.Second,
 	}}
 	if g.sandbox == nil {
 		g.sandbox = sandbox.Process{}

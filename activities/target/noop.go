@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/autoresearch-go/autoresearch/activities/dataset"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -105,7 +106,15 @@ func (Noop) Build(_ context.Context, role Role, src, outDir string, log io.Write
 }
 
 // Data implements Target: a data set of two lines.
-func (Noop) Data(_ context.Context, _, dir string, _ io.Writer) (string, error) {
+func (Noop) Data(_ context.Context, s DataSpec) (Corpus, error) {
+	if s.Dataset.String() != experiment.GoSource || s.Vocab != experiment.DefaultVocab {
+		return Corpus{}, dataset.Refuse("leave dataset and vocab out", "the target noop has a data set of its own: it takes neither the dataset %s nor a vocab of %d", s.Dataset, s.Vocab)
+	}
+	fingerprint, err := noopData(s.Dir)
+	return Corpus{Fingerprint: fingerprint, Vocab: s.Vocab}, err
+}
+
+func noopData(dir string) (string, error) {
 	train, val := []byte("noop training text\n"), []byte("noop validation text\n")
 	h := fnv.New128a()
 	h.Write(append(train, val...))
@@ -118,7 +127,7 @@ func (Noop) Data(_ context.Context, _, dir string, _ io.Writer) (string, error) 
 		return "", fmt.Errorf("making the data: %w", err)
 	}
 	defer os.RemoveAll(tmp)
-	info, err := json.Marshal(corpus{Fingerprint: fingerprint, TrainBytes: int64(len(train)), ValBytes: int64(len(val))})
+	info, err := json.Marshal(Corpus{Fingerprint: fingerprint, TrainBytes: int64(len(train)), ValBytes: int64(len(val))})
 	for name, text := range map[string][]byte{"train/train.bin": train, "val/val.bin": val, "corpus.json": info} {
 		path := filepath.Join(tmp, name)
 		if err == nil {

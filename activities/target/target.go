@@ -16,6 +16,7 @@ import (
 	"context"
 	"io"
 
+	"github.com/autoresearch-go/autoresearch/activities/dataset"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -46,10 +47,11 @@ type Target interface {
 	// named after the role: outDir/candidate or outDir/evaluator. Compiler
 	// output goes to log. An evaluator that does not build is an error.
 	Build(ctx context.Context, role Role, src, outDir string, log io.Writer) (*experiment.Failure, error)
-	// Data makes the data set once in dir, atomically, and returns its
-	// fingerprint: dir/<fingerprint>/train/train.bin, val/val.bin, corpus.json.
-	// An existing one is kept, and found again at next to no cost.
-	Data(ctx context.Context, evaluator, dir string, log io.Writer) (fingerprint string, err error)
+	// Data makes a data set's corpus once in s.Dir, atomically, and says what it
+	// is: s.Dir/<fingerprint>/train/train.bin, val/val.bin, corpus.json. One that
+	// was made of the same before is found again at next to no cost. A data set
+	// that cannot be used is a *dataset.Error.
+	Data(ctx context.Context, s DataSpec) (Corpus, error)
 	// Smoke trains a few steps and checks the export; it returns the digest of
 	// the graph's structure, proved causal.
 	Smoke(ctx context.Context, s SmokeSpec) (graphDigest string, failure *experiment.Failure, err error)
@@ -72,6 +74,30 @@ const (
 	Candidate Role = "candidate"
 	Evaluator Role = "evaluator"
 )
+
+// DataSpec says which data set to make, and where.
+type DataSpec struct {
+	Evaluator string // built binary
+	Dir       string // where corpora lie
+	Downloads string // where downloads are kept
+	Dataset   experiment.Dataset
+	Vocab     int               // tokens; experiment.DefaultVocab are bytes
+	Fetch     bool              // download what is not there; else that is an error
+	Report    func(line string) // told what is being done, a few times a second; nil is nobody
+	Log       io.Writer
+}
+
+// Corpus is a data set as a target is trained on it.
+type Corpus struct {
+	Fingerprint string        `json:"fingerprint"`
+	Vocab       int           `json:"vocab"`
+	TrainBytes  int64         `json:"train_bytes"` // of text
+	ValBytes    int64         `json:"val_bytes"`
+	TrainTokens int64         `json:"train_tokens"`
+	ValTokens   int64         `json:"val_tokens"`
+	Documents   int           `json:"documents"`
+	Read        dataset.Count `json:"read,omitzero"` // what it was made of, where that was read by us
+}
 
 // SmokeSpec describes the short run of a fresh candidate.
 type SmokeSpec struct {

@@ -104,12 +104,14 @@ func conform(t *testing.T, g Target, root string, budget experiment.Duration) {
 	}
 	data := t.TempDir()
 	start := time.Now()
-	fingerprint, err := g.Data(t.Context(), evaluator, data, &log)
+	spec := DataSpec{Evaluator: evaluator, Dir: data, Dataset: experiment.Dataset{Name: experiment.GoSource}, Vocab: experiment.DefaultVocab, Log: &log}
+	made, err := g.Data(t.Context(), spec)
 	must(nil, err)
+	fingerprint := made.Fingerprint
 	t.Logf("data made in %v", time.Since(start).Round(time.Millisecond))
 	start = time.Now()
-	if again, err := g.Data(t.Context(), evaluator, data, &log); again != fingerprint || err != nil || time.Since(start) > time.Second {
-		t.Errorf("the second time the data are %q after %v, %v; want %q", again, time.Since(start), err, fingerprint)
+	if again, err := g.Data(t.Context(), spec); again != made || err != nil || time.Since(start) > time.Second {
+		t.Errorf("the second time the data are %+v after %v, %v; want %+v", again, time.Since(start), err, made)
 	}
 	t.Logf("data found again in %v", time.Since(start).Round(time.Millisecond))
 	split := func(name string) string {

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -14,20 +16,17 @@ func main() {
 	f := flag.NewFlagSet("", flag.ExitOnError)
 	out := f.String("out", "", "")
 	f.String("source", "", "")
+	docs := f.String("docs", "", "")
+	valDocs := f.String("val-docs", "", "")
+	f.String("name", "", "")
+	vocab := f.Int("vocab", 256, "")
 	model := f.String("model", "", "")
 	f.String("data", "", "")
 	f.Int("cores", 0, "")
 	f.String("proved", "", "")
 	f.Parse(os.Args[2:])
 	if os.Args[1] == "data" {
-		info := map[string]any{"fingerprint": "0123456789abcdef0123", "train_bytes": 5, "val_bytes": 3}
-		text, _ := json.Marshal(info)
-		for name, b := range map[string][]byte{"train/train.bin": []byte("train"), "val/val.bin": []byte("val"), "corpus.json": text} {
-			path := filepath.Join(*out, name)
-			os.MkdirAll(filepath.Dir(path), 0o755)
-			os.WriteFile(path, b, 0o644)
-		}
-		fmt.Println(string(text))
+		makeData(*out, *docs, *valDocs, *vocab)
 		return
 	}
 	text, _ := os.ReadFile(*model)
@@ -40,4 +39,32 @@ func main() {
 		os.Exit(1)
 	}
 	fmt.Printf(`{"val_bpb":%g,"graph_digest":"fake-graph","parameters":7}`, 2+float64(len(text))/100)
+}
+
+// makeData plays a tokenizer that makes a token of each byte.
+func makeData(out, docs, valDocs string, vocab int) {
+	train, val := []byte("train"), []byte("val")
+	if docs != "" {
+		train, _ = os.ReadFile(docs)
+		val, _ = os.ReadFile(valDocs)
+	}
+	if vocab == 60000 {
+		fmt.Fprintln(os.Stderr, "reading...\nevaluate: too little text for a vocabulary of 60000")
+		os.Exit(1)
+	}
+	info := map[string]any{
+		"train_bytes": len(train), "val_bytes": len(val), "vocab": vocab,
+		"train_tokens": len(train), "val_tokens": len(val), "files": bytes.Count(train, []byte{0}) + bytes.Count(val, []byte{0}),
+	}
+	if vocab > 256 {
+		train, val = append(train, train...), append(val, val...)
+	}
+	info["fingerprint"] = fmt.Sprintf("%x", sha256.Sum256(append(append(train, 'v'), val...)))
+	text, _ := json.Marshal(info)
+	for name, b := range map[string][]byte{"train/train.bin": train, "val/val.bin": val, "corpus.json": text} {
+		path := filepath.Join(out, name)
+		os.MkdirAll(filepath.Dir(path), 0o755)
+		os.WriteFile(path, b, 0o644)
+	}
+	fmt.Println(string(text))
 }
