@@ -20,10 +20,16 @@ var opAttention = register(Op{
 		if len(q) != 4 || len(k) != 4 || len(v) != 4 {
 			return Spec{}, fmt.Errorf("want q [B,T,NH,D], k and v [B,T,NKV,D]")
 		}
-		for i := range k {
-			if k[i] != v[i] || i != 2 && q[i] != k[i] {
-				return Spec{}, fmt.Errorf("q, k and v differ in dimension %d", i)
+		for i, name := range []string{"B", "T", "NKV", "D"} {
+			if i != 2 && q[i] != k[i] {
+				return Spec{}, fmt.Errorf("q and k differ in %s: %d against %d", name, q[i], k[i])
 			}
+			if k[i] != v[i] {
+				return Spec{}, fmt.Errorf("k and v differ in %s: %d against %d", name, k[i], v[i])
+			}
+		}
+		if a.Ints[0] < 0 {
+			return Spec{}, fmt.Errorf("window is %d, want 0 (all) or the number of positions to see", a.Ints[0])
 		}
 		if q[2]%k[2] != 0 {
 			return Spec{}, fmt.Errorf("%d query heads are not a multiple of %d key heads", q[2], k[2])
@@ -270,7 +276,7 @@ func (h *heads) backBlock(c *call, w, b, head, lo, hi int, p, ds, lse []float32)
 // Attention is causal softmax attention with scale 1/sqrt(D): t is q
 // [B,T,NH,D]; k and v are [B,T,NKV,D], NH a multiple of NKV, query head h
 // reads key head h*NKV/NH. A query sees itself and the window-1 positions
-// before it; window <= 0 means all before it. The result is [B,T,NH,D].
+// before it; window 0 means all before it. The result is [B,T,NH,D].
 func (t *Tensor) Attention(k, v *Tensor, window int) *Tensor {
 	return apply(opAttention, Attrs{Ints: []int{window}}, t, k, v)
 }

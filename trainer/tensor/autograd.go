@@ -7,11 +7,15 @@ import "slices"
 func (t *Tensor) Backward() {
 	t.use("backward")
 	if len(t.data) != 1 || t.isInt {
-		fail("backward", "got shape %v, want a scalar loss", t.shape)
+		fail("backward", "got shape %v, want a scalar loss: Mean or Sum make one", t.shape)
 	}
 	if t.made == nil {
-		fail("backward", "the loss does not depend on any Param (or was computed under NoGrad)")
+		fail("backward", "the loss does not depend on any Param: was it computed under NoGrad, past a Detach, or from operations without gradient?")
 	}
+	if t.made.begun {
+		fail("backward", "called twice for one loss, which would count it twice: add the losses and call Backward once")
+	}
+	t.made.begun = true
 	d := t.dev
 	t.grad = d.mem.alloc(1)
 	t.grad[0] = 1

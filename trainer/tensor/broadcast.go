@@ -18,7 +18,7 @@ func broadcastShape(a, b []int) ([]int, error) {
 			y = b[j]
 		}
 		if x != y && x != 1 && y != 1 {
-			return nil, fmt.Errorf("shapes do not broadcast: %d against %d in dimension %d", x, y, i)
+			return nil, fmt.Errorf("shapes do not broadcast: %d against %d in dimension %d: want equal or 1, aligned at the right (Reshape can put a 1 in)", x, y, i)
 		}
 		out[i] = max(x, y)
 	}

@@ -13,8 +13,11 @@ func inferCausal(a Attrs, in []Spec) (Spec, error) {
 		return Spec{}, err
 	}
 	s := in[0].Shape
-	if len(s) < 2 || s[len(s)-1] < s[len(s)-2] {
-		return Spec{}, fmt.Errorf("want scores [...,T,S] with S at least T")
+	if len(s) < 2 {
+		return Spec{}, fmt.Errorf("want scores [...,T,S]")
+	}
+	if t, n := s[len(s)-2], s[len(s)-1]; n < t {
+		return Spec{}, fmt.Errorf("scores are [...,T,S] and S is %d and T %d: want S at least T", n, t)
 	}
 	if a.Ints[0] < 0 {
 		return Spec{}, fmt.Errorf("window is %d, want 0 (all) or the number of columns to see", a.Ints[0])

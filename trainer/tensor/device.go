@@ -123,7 +123,7 @@ func (d *Device) Const(name string, v []float32, shape ...int) *Tensor {
 func (d *Device) leaf(op string, k kind, name string, shape []int) *Tensor {
 	n, ok := sizeOf(shape)
 	if !ok {
-		fail(op, "%q: bad shape %v", name, shape)
+		fail(op, "%q: bad shape %v: dimensions must be above 0, at most %d elements in all", name, shape, maxElements)
 	}
 	if name == "" {
 		fail(op, "a persistent tensor needs a name")

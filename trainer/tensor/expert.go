@@ -20,7 +20,7 @@ var opExpertMatMul = register(Op{
 		}
 		n := len(x.Shape) - 1
 		if x.Shape[n] != w.Shape[2] {
-			return Spec{}, fmt.Errorf("inner dimensions differ: %d against %d", x.Shape[n], w.Shape[2])
+			return Spec{}, fmt.Errorf("inner dimensions differ: %d against %d: weights are [E,N,K]", x.Shape[n], w.Shape[2])
 		}
 		if !slices.Equal(x.Shape[:n], ids.Shape) {
 			return Spec{}, fmt.Errorf("ids have shape %v, want one expert for each row: %v", ids.Shape, x.Shape[:n])

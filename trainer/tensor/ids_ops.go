@@ -5,10 +5,11 @@ import (
 	"slices"
 )
 
-func wantIDs(in []Spec) error {
+// wantIDs refuses floats; the first of the inputs is number from.
+func wantIDs(from int, in ...Spec) error {
 	for i, s := range in {
 		if !s.Int {
-			return fmt.Errorf("input %d holds floats, want ids", i)
+			return fmt.Errorf("input %d holds floats, want ids", from+i)
 		}
 	}
 	return nil
@@ -18,7 +19,7 @@ var (
 	opOneHot = register(Op{
 		Name: "one_hot", Arity: 1, Ints: []string{"n"},
 		Infer: func(a Attrs, in []Spec) (Spec, error) {
-			if err := wantIDs(in); err != nil {
+			if err := wantIDs(0, in...); err != nil {
 				return Spec{}, err
 			}
 			return checked(append(slices.Clone(in[0].Shape), a.Ints[0]))
@@ -39,7 +40,7 @@ var (
 	opToFloat = register(Op{
 		Name: "to_float", Arity: 1,
 		Infer: func(_ Attrs, in []Spec) (Spec, error) {
-			return Spec{Shape: in[0].Shape}, wantIDs(in)
+			return Spec{Shape: in[0].Shape}, wantIDs(0, in...)
 		},
 		Forward: func(c *call) {
 			for i, id := range c.in[0].ints() {
@@ -52,7 +53,7 @@ var (
 	opHashIDs = register(Op{
 		Name: "hash_ids", Arity: 2, Ints: []string{"mul", "mod"},
 		Infer: func(a Attrs, in []Spec) (Spec, error) {
-			if err := wantIDs(in); err != nil {
+			if err := wantIDs(0, in...); err != nil {
 				return Spec{}, err
 			}
 			if !slices.Equal(in[0].Shape, in[1].Shape) {

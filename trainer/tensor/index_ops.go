@@ -49,8 +49,14 @@ var nans = func() (x [256]float32) {
 var opEmbed = register(Op{
 	Name: "embed", Arity: 2,
 	Infer: func(_ Attrs, in []Spec) (Spec, error) {
-		if in[0].Int || !in[1].Int || len(in[0].Shape) != 2 {
-			return Spec{}, fmt.Errorf("want a table [V,C] of floats and ids")
+		if in[0].Int {
+			return Spec{}, fmt.Errorf("input 0 holds ids, want a table [V,C]: it is table.Embed(ids)")
+		}
+		if err := wantIDs(1, in[1]); err != nil {
+			return Spec{}, err
+		}
+		if len(in[0].Shape) != 2 {
+			return Spec{}, fmt.Errorf("the table has rank %d, want [V,C]", len(in[0].Shape))
 		}
 		return checked(append(slices.Clone(in[1].Shape), in[0].Shape[1]))
 	},
@@ -122,8 +128,11 @@ func (p *picks) smallBase(line int) int {
 
 // inferPicks gives the small tensor's shape from the large one and the ids.
 func inferPicks(a Attrs, large, ids Spec) ([]int, error) {
-	if large.Int || !ids.Int {
-		return nil, fmt.Errorf("want floats and ids")
+	if err := floats([]Spec{large}); err != nil {
+		return nil, err
+	}
+	if err := wantIDs(1, ids); err != nil {
+		return nil, err
 	}
 	if err := checkAxis(a, large); err != nil {
 		return nil, err
@@ -258,8 +267,11 @@ var opTopK = register(Op{
 		}
 		s := slices.Clone(in[0].Shape)
 		k := a.Ints[0]
-		if len(s) == 0 || k < 1 || k > s[len(s)-1] {
-			return Spec{}, fmt.Errorf("k is %d, want 1 up to the last dimension", k)
+		if len(s) == 0 {
+			return Spec{}, fmt.Errorf("want rank of at least 1")
+		}
+		if k < 1 || k > s[len(s)-1] {
+			return Spec{}, fmt.Errorf("k is %d, want 1..%d, the size of the last dimension", k, s[len(s)-1])
 		}
 		s[len(s)-1] = k
 		return Spec{Shape: s, Int: true}, nil

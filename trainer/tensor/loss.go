@@ -14,8 +14,14 @@ var opCrossEntropy = register(Op{
 	Name: "cross_entropy", Arity: 2, Floats: []string{"softcap"},
 	Infer: func(a Attrs, in []Spec) (Spec, error) {
 		x, t := in[0], in[1]
-		if x.Int || !t.Int || len(x.Shape) < 1 || !slices.Equal(x.Shape[:len(x.Shape)-1], t.Shape) {
+		if err := wantIDs(1, t); err != nil {
+			return Spec{}, err
+		}
+		if x.Int || len(x.Shape) < 1 {
 			return Spec{}, fmt.Errorf("want logits [...,V] and target ids [...]")
+		}
+		if want := x.Shape[:len(x.Shape)-1]; !slices.Equal(want, t.Shape) {
+			return Spec{}, fmt.Errorf("logits %v want targets %v: one id for each row of logits", x.Shape, want)
 		}
 		if !(a.Floats[0] >= 0) {
 			return Spec{}, fmt.Errorf("softcap is %v, want 0 (none) or above", a.Floats[0])
@@ -44,7 +50,7 @@ var opCrossEntropy = register(Op{
 	Backward: func(c *call) {
 		g, s, x := c.dout[0], c.saved, c.in[0]
 		if s == nil {
-			fail("cross_entropy", "Backward went through it before; it keeps its gradient for one use only")
+			fail("cross_entropy", "Backward went through it twice, but it keeps its gradient for one use: add the losses and call Backward once")
 		}
 		c.saved = c.dev.give(x, s, g)
 	},
@@ -125,12 +131,12 @@ const lossRows = 256
 var opLinearCrossEntropy = register(Op{
 	Name: "linear_cross_entropy", Arity: 3, Floats: []string{"softcap"},
 	Infer: func(a Attrs, in []Spec) (Spec, error) {
+		if x, w := in[0].Shape, in[1].Shape; len(x) < 1 || len(w) != 2 || x[len(x)-1] != w[1] {
+			return Spec{}, fmt.Errorf("want x [...,C] and weights [V,C] of the same C")
+		}
 		logits, err := inferMatMul(true)(Attrs{}, in[:2])
 		if err != nil {
 			return Spec{}, err
-		}
-		if len(in[1].Shape) != 2 {
-			return Spec{}, fmt.Errorf("want weights [V,C]")
 		}
 		return opCrossEntropy.Infer(a, []Spec{logits, in[2]})
 	},

@@ -16,22 +16,40 @@ func inferMatMul(trans bool) func(Attrs, []Spec) (Spec, error) {
 		}
 		x, w := in[0].Shape, in[1].Shape
 		if len(x) < 1 || len(w) < 2 {
-			return Spec{}, fmt.Errorf("want ranks of at least 1 and 2")
+			return Spec{}, fmt.Errorf("ranks are %d and %d, want at least 1 and 2", len(x), len(w))
 		}
 		k, n := w[len(w)-2], w[len(w)-1]
 		if trans {
 			k, n = n, k
 		}
 		if x[len(x)-1] != k {
-			return Spec{}, fmt.Errorf("inner dimensions differ: %d against %d", x[len(x)-1], k)
+			return Spec{}, fmt.Errorf("inner dimensions differ: %d against %d%s", x[len(x)-1], k, otherMatMul(trans, x[len(x)-1], n))
 		}
 		if len(w) > 2 && (len(x) != len(w) || !slices.Equal(x[:len(x)-2], w[:len(w)-2])) {
-			return Spec{}, fmt.Errorf("batch dimensions differ")
+			return Spec{}, fmt.Errorf("batch dimensions differ: the second is %s of rank 2, or has all dimensions of the first before these", matrixName(trans))
 		}
 		out := slices.Clone(x)
 		out[len(out)-1] = n
 		return checked(out)
 	}
+}
+
+func matrixName(trans bool) string {
+	if trans {
+		return "[N,K]"
+	}
+	return "[K,N]"
+}
+
+// otherMatMul is a hint for who took the wrong one of the two products.
+func otherMatMul(trans bool, inner, other int) string {
+	switch {
+	case inner != other:
+		return ": the second is " + matrixName(trans)
+	case trans:
+		return ": use MatMul for a second of [K,N]"
+	}
+	return ": use MatMulT for a second of [N,K]"
 }
 
 // mmDims is a product as batch independent [M,K] x [K,N].

@@ -120,8 +120,11 @@ var opRoPE = register(Op{
 	Name: "rope", Arity: 1, Floats: []string{"base"},
 	Infer: func(a Attrs, in []Spec) (Spec, error) {
 		s := in[0].Shape
-		if len(s) != 4 || s[3]%2 != 0 {
-			return Spec{}, fmt.Errorf("want [B,T,NH,D] with an even D")
+		if len(s) != 4 {
+			return Spec{}, fmt.Errorf("want [B,T,NH,D]: Reshape the channels into heads first")
+		}
+		if s[3]%2 != 0 {
+			return Spec{}, fmt.Errorf("the head size D is %d, want an even number", s[3])
 		}
 		if !(a.Floats[0] > 0) {
 			return Spec{}, fmt.Errorf("base is %v, want above 0", a.Floats[0])
@@ -177,8 +180,11 @@ var opCausalConv = register(Op{
 	Name: "causal_conv", Arity: 2,
 	Infer: func(_ Attrs, in []Spec) (Spec, error) {
 		x, w := in[0].Shape, in[1].Shape
-		if len(x) != 3 || len(w) != 2 || x[2] != w[1] {
-			return Spec{}, fmt.Errorf("want [B,T,C] and a kernel [K,C] with the same C")
+		if len(x) != 3 || len(w) != 2 {
+			return Spec{}, fmt.Errorf("want x [B,T,C] and a kernel [K,C]")
+		}
+		if x[2] != w[1] {
+			return Spec{}, fmt.Errorf("want x [B,T,C] and a kernel [K,C] of one C, but C is %d and %d", x[2], w[1])
 		}
 		return in[0], floats(in)
 	},

@@ -81,6 +81,8 @@ type call struct {
 	dout  []float32
 	// grads says that Backward will follow, so Forward should save.
 	grads bool
+	// begun says that a Backward began here.
+	begun bool
 	saved []float32
 	// only, when set, has the one position per batch entry that is asked for;
 	// elsewhere the output may be NaN. See Graph.RunAt.
@@ -276,7 +278,7 @@ func (s Spec) String() string {
 func floats(in []Spec) error {
 	for i, s := range in {
 		if s.Int {
-			return fmt.Errorf("input %d holds ids, want floats", i)
+			return fmt.Errorf("input %d holds ids, want floats: look them up with Embed, or use OneHot or ToFloat", i)
 		}
 	}
 	return nil

@@ -44,7 +44,7 @@ func (c *call) lines(f func(c *call, line, base, stride int)) {
 
 func checkAxis(a Attrs, s Spec) error {
 	if a.Ints[0] < 0 || a.Ints[0] >= len(s.Shape) {
-		return fmt.Errorf("axis %d is out of range", a.Ints[0])
+		return fmt.Errorf("axis %d is out of range, want 0..%d", a.Ints[0], len(s.Shape)-1)
 	}
 	return nil
 }

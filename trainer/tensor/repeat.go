@@ -11,14 +11,11 @@ var opBroadcastTo = register(Op{
 	Name: "broadcast_to", Arity: 1, Ints: []string{"shape..."},
 	Infer: func(a Attrs, in []Spec) (Spec, error) {
 		if len(in[0].Shape) > len(a.Ints) {
-			return Spec{}, fmt.Errorf("cannot broadcast to %v: fewer dimensions", a.Ints)
+			return Spec{}, fmt.Errorf("cannot broadcast to %v: it has fewer dimensions", clip(a.Ints))
 		}
 		s, err := broadcastShape(in[0].Shape, a.Ints)
-		if err != nil {
-			return Spec{}, err
-		}
-		if !slices.Equal(s, a.Ints) {
-			return Spec{}, fmt.Errorf("cannot broadcast to %v: only dimensions of 1 can be repeated", a.Ints)
+		if err != nil || !slices.Equal(s, a.Ints) {
+			return Spec{}, fmt.Errorf("cannot broadcast to %v: only dimensions of 1 can be repeated", clip(a.Ints))
 		}
 		out, err := checked(s)
 		out.Int = in[0].Int

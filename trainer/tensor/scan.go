@@ -74,6 +74,9 @@ func (c *call) scanned(row func(from, n, step int, first, last bool), back bool)
 // Scan is the recurrence y[i] = decay[i]*y[i-1] + t[i] along axis, from y[0] =
 // t[0]. decay broadcasts to the shape of t.
 func (t *Tensor) Scan(axis int, decay *Tensor) *Tensor {
+	if s, err := broadcastShape(decay.shape, t.shape); err != nil || !slices.Equal(s, t.shape) {
+		fail("scan", "decay of shape %v cannot broadcast to %v", decay.shape, t.shape)
+	}
 	if !slices.Equal(decay.shape, t.shape) {
 		decay = decay.BroadcastTo(t.shape...)
 	}

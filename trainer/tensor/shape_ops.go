@@ -10,8 +10,12 @@ var (
 		Name: "reshape", Arity: 1, Ints: []string{"shape..."}, View: true,
 		Infer: func(a Attrs, in []Spec) (Spec, error) {
 			n, ok := sizeOf(a.Ints)
-			if have, _ := sizeOf(in[0].Shape); !ok || n != have {
-				return Spec{}, fmt.Errorf("cannot reshape to %v: other number of elements", a.Ints)
+			have, _ := sizeOf(in[0].Shape)
+			if !ok {
+				return Spec{}, fmt.Errorf("cannot reshape %d elements to %v: want dimensions above 0; one dimension may be -1 if the rest divides evenly", have, clip(a.Ints))
+			}
+			if n != have {
+				return Spec{}, fmt.Errorf("cannot reshape %d elements to %v, which has %d", have, clip(a.Ints), n)
 			}
 			return Spec{Shape: slices.Clone(a.Ints), Int: in[0].Int}, nil
 		},
@@ -24,7 +28,7 @@ var (
 			out := make([]int, len(s))
 			seen := make([]bool, len(s))
 			if len(a.Ints) != len(s) {
-				return Spec{}, fmt.Errorf("axes %v, want a permutation of %d axes", a.Ints, len(s))
+				return Spec{}, fmt.Errorf("axes %v, want a permutation of %d axes", clip(a.Ints), len(s))
 			}
 			for i, ax := range a.Ints {
 				if ax < 0 || ax >= len(s) || seen[ax] {
@@ -47,7 +51,7 @@ var (
 			out := slices.Clone(in[0].Shape)
 			ax, lo, hi := a.Ints[0], a.Ints[1], a.Ints[2]
 			if lo < 0 || hi > out[ax] || lo >= hi {
-				return Spec{}, fmt.Errorf("range %d:%d of dimension %d with %d elements", lo, hi, ax, out[ax])
+				return Spec{}, fmt.Errorf("range %d:%d of dimension %d, which has %d elements: want 0 <= lo, lo below hi, hi <= %d", lo, hi, ax, out[ax], out[ax])
 			}
 			out[ax] = hi - lo
 			return Spec{Shape: out, Int: in[0].Int}, nil
@@ -64,12 +68,15 @@ var (
 			ax := a.Ints[0]
 			out := slices.Clone(in[0].Shape)
 			for _, s := range in[1:] {
-				if len(s.Shape) != len(out) || s.Int != in[0].Int {
-					return Spec{}, fmt.Errorf("ranks or types differ")
+				if len(s.Shape) != len(out) {
+					return Spec{}, fmt.Errorf("ranks differ: %d against %d", len(s.Shape), len(out))
+				}
+				if s.Int != in[0].Int {
+					return Spec{}, fmt.Errorf("some inputs hold ids and some floats")
 				}
 				for i, d := range s.Shape {
 					if i != ax && d != out[i] {
-						return Spec{}, fmt.Errorf("dimension %d differs: %d against %d", i, d, out[i])
+						return Spec{}, fmt.Errorf("dimension %d differs: %d against %d: all but axis %d must be equal", i, d, out[i], ax)
 					}
 				}
 				out[ax] += s.Shape[ax]
@@ -239,7 +246,10 @@ func (t *Tensor) Reshape(shape ...int) *Tensor {
 			rest *= d
 		}
 	}
-	if hole >= 0 && rest > 0 && len(t.data)%rest == 0 {
+	if hole >= 0 && rest > 0 {
+		if len(t.data)%rest != 0 {
+			fail("reshape", "cannot reshape %d elements to %v: they are not divisible by %d (got %v)", len(t.data), slices.Clone(shape), rest, t.shape) // the clone keeps shape off the heap
+		}
 		s[hole] = len(t.data) / rest
 	}
 	return apply(opReshape, Attrs{Ints: s}, t)

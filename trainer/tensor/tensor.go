@@ -142,7 +142,7 @@ func asInts(f []float32) []int32 {
 // use panics when t is a step tensor from before the last Reset.
 func (t *Tensor) use(op string) {
 	if t.kind == kindStep && t.gen != t.dev.gen {
-		fail(op, "tensor of shape %v was made before the last Reset", t.shape)
+		fail(op, "a tensor of shape %v was made before the last Reset: compute it again in this step, or keep it in a State", t.shape)
 	}
 }
 
