@@ -86,27 +86,26 @@ func (h *heads) products(d *Device, w int, c *call, b, head, lo, hi int, s []flo
 }
 
 // live clears what query t cannot see of its row of products, and returns the
-// rest, scaled.
-func (h *heads) live(d *Device, row []float32, t, from int) []float32 {
+// rest.
+func (h *heads) live(row []float32, t, from int) []float32 {
 	a, z := h.visible(t)
 	a, z = a-from, z-from
 	clear(row[:a])
 	clear(row[z:])
-	d.kern.Scale(row[a:z], row[a:z], h.scale)
 	return row[a:z]
 }
 
-// scores fills s [rows, keys] with softmax probabilities of query rows lo..hi
-// and, when lse is set, stores the log of each row's sum. Masked entries are 0.
-func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, lse []float32) (from, keys int) {
+// scores fills s [rows, keys] with the softmax of query rows lo..hi but for
+// its denominators, which go to sums. When lse is set, it gets the log of each
+// row's whole sum. Masked entries are 0.
+func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, sums, lse []float32) (from, keys int) {
 	from, keys = h.products(d, w, c, b, head, lo, hi, s)
 	for t := lo; t < hi; t++ {
-		live := h.live(d, s[(t-lo)*keys:(t-lo+1)*keys], t, from)
-		m := d.kern.Max(live)
-		sum := d.kern.ExpSub(live, live, m)
-		d.kern.Scale(live, live, 1/sum)
+		live := h.live(s[(t-lo)*keys:(t-lo+1)*keys], t, from)
+		m := h.scale * d.kern.Max(live)
+		sums[t-lo] = d.kern.ExpScaled(live, live, h.scale, m)
 		if lse != nil {
-			lse[t] = m + float32(math.Log(float64(sum)))
+			lse[t] = m + float32(math.Log(float64(sums[t-lo])))
 		}
 	}
 	return from, keys
@@ -116,8 +115,8 @@ func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, lse []
 func (h *heads) recompute(d *Device, w int, c *call, b, head, lo, hi int, s, lse []float32) (from, keys int) {
 	from, keys = h.products(d, w, c, b, head, lo, hi, s)
 	for t := lo; t < hi; t++ {
-		live := h.live(d, s[(t-lo)*keys:(t-lo+1)*keys], t, from)
-		d.kern.ExpSub(live, live, lse[t])
+		live := h.live(s[(t-lo)*keys:(t-lo+1)*keys], t, from)
+		d.kern.ExpScaled(live, live, h.scale, lse[t])
 	}
 	return from, keys
 }
@@ -148,22 +147,28 @@ func attentionForward(c *call) {
 
 // mixBlock fills the results of query rows lo..hi.
 func (h *heads) mixBlock(c *call, w, b, head, lo, hi int) {
-	d, s := c.dev, c.dev.tmp(w, attnBlock*h.maxKeys())
+	d := c.dev
+	s := d.tmp(w, attnBlock*(h.maxKeys()+1))
+	s, sums := s[attnBlock:], s[:attnBlock]
 	var lse []float32
 	if c.saved != nil {
 		lse = c.saved[(b*h.nh+head)*h.t:][:h.t]
 	} else if hi = h.skipLost(c, b, head, lo, hi); lo == hi {
 		return
 	}
-	from, keys := h.scores(d, w, c, b, head, lo, hi, s, lse)
+	from, keys := h.scores(d, w, c, b, head, lo, hi, s, sums, lse)
 	v, out := h.kv(c.in[2].data, b, head, from), h.q(c.out.data, b, head, lo)
 	// A product with masked zeros would let a NaN or infinity of a later
 	// value through (0*NaN), so such values take the exact path.
 	if !c.arg.flag && !d.finiteRows(v, keys, h.d) {
 		h.mixExact(d, out, s, v, lo, hi, from, keys)
-		return
+	} else {
+		d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), v, out.Data, out.RS, false)
 	}
-	d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), v, out.Data, out.RS, false)
+	for t := range hi - lo {
+		row := out.Data[t*out.RS:][:h.d]
+		d.kern.Scale(row, row, 1/sums[t])
+	}
 }
 
 // skipLost fills the results of the last query rows that have a NaN, which

@@ -50,6 +50,55 @@ func (a *asm) loop(i isa, name, doc string, ptrs, extra, floats, consts []string
 		outs = ptrs[:1]
 	}
 	a.wrapper(i, name, ptrs, outs, floats, reductions[strings.TrimSuffix(name, i.name)])
+	k := a.begin(i, name, doc, ptrs, extra, floats, consts)
+	if before != nil {
+		before(k)
+	}
+	a.p("XORQ AX, AX")
+	a.label("loop")
+	body(k)
+	a.p("ADDQ $%d, AX", 4*i.width)
+	a.p("CMPQ AX, CX")
+	a.p("JLT loop")
+	if after != nil {
+		after(k)
+	}
+	a.ret()
+}
+
+// strands is loop for reductions, four registers full at a time as long as
+// there are. step adds what is at an offset of the pointers to register r.
+func (a *asm) strands(i isa, name, doc string, ptrs []string, before func(k *kernel), step func(k *kernel, r int, at string), after func(k *kernel)) {
+	a.wrapper(i, name+i.name, ptrs, nil, nil, reductions[name])
+	k := a.begin(i, name+i.name, doc, ptrs, []string{"out"}, nil, nil)
+	before(k)
+	a.p("XORQ AX, AX")
+	a.p("MOVQ CX, BX")
+	a.p("SUBQ $%d, BX", 16*i.width)
+	a.p("JLT rest")
+	a.label("four")
+	for u := range 4 {
+		step(k, u+1, fmt.Sprint(4*i.width*u))
+	}
+	a.p("ADDQ $%d, AX", 16*i.width)
+	a.p("CMPQ AX, BX")
+	a.p("JLE four")
+	a.label("rest")
+	a.p("CMPQ AX, CX")
+	a.p("JGE end")
+	a.label("one")
+	step(k, 1, "")
+	a.p("ADDQ $%d, AX", 4*i.width)
+	a.p("CMPQ AX, CX")
+	a.p("JLT one")
+	a.label("end")
+	after(k)
+	a.ret()
+}
+
+// begin starts a vector loop's function: pointers, arguments and constants go
+// to registers, the number of bytes to CX.
+func (a *asm) begin(i isa, name, doc string, ptrs, extra, floats, consts []string) *kernel {
 	name += "Asm"
 	words := []string{"n"}
 	for _, p := range append(append([]string{}, ptrs...), extra...) {
@@ -80,19 +129,7 @@ func (a *asm) loop(i isa, name, doc string, ptrs, extra, floats, consts []string
 			next--
 		}
 	}
-	if before != nil {
-		before(k)
-	}
-	a.p("XORQ AX, AX")
-	a.label("loop")
-	body(k)
-	a.p("ADDQ $%d, AX", 4*i.width)
-	a.p("CMPQ AX, CX")
-	a.p("JLT loop")
-	if after != nil {
-		after(k)
-	}
-	a.ret()
+	return k
 }
 
 func (a *asm) use(c string) {
@@ -300,14 +337,24 @@ func (k *kernel) total(r, t int) {
 
 func (a *asm) reductions(i isa) {
 	none := []string(nil)
-	zero := func(k *kernel) { k.zero(1) }
-	out := func(k *kernel) { k.total(1, 2) }
-	a.loop(i, "sum", "the sum of x.", []string{"x"}, []string{"out"}, none, none, zero, func(k *kernel) {
-		k.op("VADDPS", k.mem("x"), 1, 1)
+	// Four sums side by side: one alone would wait for itself.
+	zero := func(k *kernel) {
+		for r := 1; r <= 4; r++ {
+			k.zero(r)
+		}
+	}
+	out := func(k *kernel) {
+		k.op("VADDPS", 2, 1, 1)
+		k.op("VADDPS", 4, 3, 3)
+		k.op("VADDPS", 3, 1, 1)
+		k.total(1, 2)
+	}
+	a.strands(i, "sum", "the sum of x.", []string{"x"}, zero, func(k *kernel, r int, at string) {
+		k.op("VADDPS", at+k.mem("x"), r, r)
 	}, out)
-	a.loop(i, "dot", "the sum of a * b.", []string{"a", "b"}, []string{"out"}, none, none, zero, func(k *kernel) {
-		k.load("a", 0)
-		k.op("VFMADD231PS", k.mem("b"), 0, 1)
+	a.strands(i, "dot", "the sum of a * b.", []string{"a", "b"}, zero, func(k *kernel, r int, at string) {
+		k.op("VMOVUPS", at+k.mem("a"), 0)
+		k.op("VFMADD231PS", at+k.mem("b"), 0, r)
 	}, out)
 	// max notes NaN aside, since MAXPS drops it.
 	a.loop(i, "max", "the maxima of the lanes of x, NaN where a lane has one.", []string{"x"}, []string{"out"}, none, []string{"nan"},
