@@ -57,7 +57,7 @@ func Open(cfg Config) (*Device, error) {
 	d := &Device{
 		kern: set, pool: newPool(cfg.Threads), byName: map[string]*Tensor{},
 		work: make([]*cpu.Work, cfg.Threads), scratch: make([][]float32, cfg.Threads), inputs: make([][][]float32, cfg.Threads),
-		ropes: map[ropeKey][]float32{},
+		ropes: map[ropeKey][]float32{}, gen: 1,
 	}
 	for i := range d.work {
 		d.work[i] = &cpu.Work{}
@@ -90,6 +90,21 @@ func (d *Device) NoGrad(f func()) {
 	d.quiet = true
 	defer func() { d.quiet = old }()
 	f()
+}
+
+// Scope runs f without recording for Backward, as NoGrad does, and makes the
+// tensors that f made die when it returns: their memory is used again. So an
+// optimizer that works on one matrix at a time needs room for one only.
+func (d *Device) Scope(f func()) {
+	m, first := d.mem.mark(), d.heads.tensors
+	spare := d.mem.spare
+	d.mem.spare = nil // what is taken from there would be lost until Reset
+	defer func() {
+		d.mem.release(m)
+		d.mem.spare = spare
+		d.heads.kill(first)
+	}()
+	d.NoGrad(f)
 }
 
 // PeakBytes is the most memory that tensors have occupied so far.

@@ -78,6 +78,72 @@ func TestSteadyState(t *testing.T) {
 	}
 }
 
+// TestScope: what is made in a Scope dies with it, its memory serves the next.
+func TestScope(t *testing.T) {
+	d := openTest(t, Config{Threads: 2})
+	p := d.Param("p", 1000)
+	p.Fill(1)
+	x := p.Scale(3)
+	d.mem.free(d.mem.alloc(1000)) // as Backward does
+	var leak *Tensor
+	var peak int64
+	for i := range 10 {
+		d.Scope(func() {
+			if leak = p.Scale(5); leak.needGrad {
+				t.Error("a Scope records")
+			}
+		})
+		if i == 0 {
+			peak = d.PeakBytes()
+		}
+	}
+	if d.PeakBytes() != peak {
+		t.Errorf("ten scopes take %d bytes, one %d", d.PeakBytes(), peak)
+	}
+	if y := p.Scale(7); x.Host()[999] != 3 || y.Host()[999] != 7 {
+		t.Error("a tensor from before a Scope changed")
+	}
+	x.Reshape(1, 1000).Sum(1).Reshape(1).Backward()
+	if g := p.Grad().Host()[0]; g != 3 {
+		t.Errorf("the gradient is %v, want 3", g)
+	}
+	defer func() {
+		if err, ok := recover().(*Error); !ok || !strings.Contains(err.Error(), "Scope that has ended") {
+			t.Errorf("got %v", err)
+		}
+	}()
+	leak.Neg()
+}
+
+// TestGram: a matrix times its own transpose has the bits of any other product,
+// whatever the threads, and the same gradient.
+func TestGram(t *testing.T) {
+	defer func(g int) { gemmGrain = g }(gemmGrain)
+	gemmGrain = 1
+	for _, m := range []int{5, 40, 131} {
+		for threads := 1; threads <= 3; threads++ {
+			d := openTest(t, Config{Threads: threads})
+			x, y := d.Param("x", m, 19), d.Param("y", m, 19)
+			x.Normal(rand.New(rand.NewPCG(1, 2)), 1)
+			y.CopyFrom(x)
+			w := d.Const("w", x.Host()[:m], 1, m)
+			same, other := x.MatMulT(x), x.MatMulT(y)
+			if !slices.Equal(same.Host(), other.Host()) {
+				t.Fatalf("%d rows, %d threads: x.MatMulT(x) differs", m, threads)
+			}
+			same.Mul(w).Reshape(m * m).Sum(0).Backward()
+			got := x.Grad().Host()
+			d.ZeroGrad()
+			other.Mul(w).Reshape(m * m).Sum(0).Backward()
+			for i, v := range got {
+				if want := x.grad[i] + y.grad[i]; math.Abs(float64(v-want)) > 1e-4 {
+					t.Fatalf("%d rows, %d threads: gradient %d is %v, want %v", m, threads, i, v, want)
+				}
+			}
+		}
+	}
+}
+
 // TestDeadForEver: a tensor of an earlier step is refused however many steps
 // later, though Tensors that nobody holds are used again.
 func TestDeadForEver(t *testing.T) {

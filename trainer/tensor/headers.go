@@ -99,6 +99,14 @@ func (h *headers) call(op *Op, a Attrs, in []*Tensor) *call {
 	return &m.call
 }
 
+// kill makes the Tensors of the step from the given one on dead.
+func (h *headers) kill(from int) {
+	for i := from; i < h.tensors; i++ {
+		t := &h.slabs[i/slabSize].tensors[i%slabSize]
+		t.data, t.gen = nil, 0
+	}
+}
+
 // retire ends the step: its Tensors are dead, its calls are free.
 func (h *headers) retire() {
 	for i := range h.tensors {

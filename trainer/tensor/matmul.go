@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
@@ -93,6 +94,29 @@ func (d *Device) gemm(m, n, k int, a, b cpu.Mat, c []float32, acc bool) {
 	*t = gemmTask{}
 }
 
+// gram is C[m,m] = A Aᵀ of A[m,k]: about half of a product, then its mirror.
+func (d *Device) gram(m, k int, a, c []float32) {
+	if m < 32 {
+		d.gemm(m, m, k, rowMajor(a, k), transposed(a, k), c, false)
+		return
+	}
+	t := &d.mm
+	*t = gemmTask{d: d, m: m, k: k, a: operand{m: rowMajor(a, k)}, c: c, half: true}
+	mr, _ := d.kern.Tile()
+	t.tile = mr
+	tiles := (m + mr - 1) / mr
+	t.n = min(d.pool.n, 1+m*m*k/2/gemmGrain, tiles)
+	d.pool.do(t.n, t.n, t)
+	*t = gemmTask{}
+	d.kern.Mirror(m, c, m)
+}
+
+// share is where part i of n begins for parts of equal area under a diagonal.
+func (t *gemmTask) share(i int) int {
+	tiles := (t.m + t.tile - 1) / t.tile
+	return min(t.m, t.tile*int(math.Round(float64(tiles)*math.Sqrt(float64(i)/float64(t.n)))))
+}
+
 // gemmBatch runs one product per batch entry, entries spread over threads.
 func (d *Device) gemmBatch(batch, m, n, k int, a, b operand, c []float32, acc bool) {
 	if batch == 1 {
@@ -113,11 +137,18 @@ type gemmTask struct {
 	c       []float32
 	acc     bool
 	byRows  bool
+	half    bool // below the diagonal only
 	tile    int
 }
 
 func (t *gemmTask) run(w, lo, hi int) {
 	kern, work := t.d.kern, t.d.work[w]
+	if t.half {
+		for i := lo; i < hi; i++ {
+			kern.Gram(work, t.share(i), t.share(i+1), t.k, t.a.m, t.c, t.m)
+		}
+		return
+	}
 	lo *= t.tile
 	if t.byRows {
 		hi = min(hi*t.tile, t.m)
@@ -154,6 +185,10 @@ func matmulForward(trans bool) func(c *call) {
 		wc := d.n
 		if trans {
 			wc = d.k
+		}
+		if trans && c.in[0] == c.in[1] && len(c.in[0].shape) == 2 {
+			c.dev.gram(d.m, d.k, c.in[0].data, c.out.data)
+			return
 		}
 		c.dev.gemmBatch(d.batch, d.m, d.n, d.k, mats(c.in[0].data, d.m*d.k, d.k, false),
 			mats(c.in[1].data, d.k*d.n, wc, trans), c.out.data, false)
@@ -194,5 +229,6 @@ var (
 func (t *Tensor) MatMul(w *Tensor) *Tensor { return apply(opMatMul, Attrs{}, t, w) }
 
 // MatMulT is x [...,M,K] @ wᵀ: w is [N,K], as linear layers store it, or
-// [...,N,K] with the batch dimensions of x. The result is [...,M,N].
+// [...,N,K] with the batch dimensions of x. The result is [...,M,N]. A matrix
+// times its own transpose, x.MatMulT(x), costs little more than half of that.
 func (t *Tensor) MatMulT(w *Tensor) *Tensor { return apply(opMatMulT, Attrs{}, t, w) }

@@ -136,6 +136,15 @@ func (c *call) permuted(out, in []float32, back bool) {
 		l.dims, l.str[0] = []int{1}, []int{1}
 	}
 	n, inner := l.split()
+	if len(l.dims) == 2 && l.str[0][0] == 1 && !back { // a matrix transposed
+		c.par((n+7)/8, max(1, elemGrain/8/inner), func(c *call, _, lo, hi int) {
+			l := c.permutation()
+			n, inner, ls := l.dims[0], l.dims[1], l.str[0][1]
+			lo, hi = lo*8, min(hi*8, n)
+			c.dev.kern.Transpose(inner, hi-lo, c.arg.a[lo*inner:], inner, c.arg.b[lo:], ls)
+		})
+		return
+	}
 	c.par(n, max(1, elemGrain/inner), func(c *call, _, lo, hi int) {
 		l := c.permutation()
 		_, inner := l.split()

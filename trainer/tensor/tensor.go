@@ -28,7 +28,7 @@ type Tensor struct {
 	data  []float32
 	isInt bool
 	kind  kind
-	gen   uint64 // Device.gen at creation; step tensors die when it moves on
+	gen   uint64 // Device.gen at creation; step tensors die when it moves on; 0 is never alive
 	given bool   // made by Ints or Floats rather than computed
 
 	needGrad bool
@@ -141,9 +141,13 @@ func asInts(f []float32) []int32 {
 
 // use panics when t is a step tensor from before the last Reset.
 func (t *Tensor) use(op string) {
-	if t.kind == kindStep && t.gen != t.dev.gen {
-		fail(op, "a tensor of shape %v was made before the last Reset: compute it again in this step, or keep it in a State", t.shape)
+	if t.kind != kindStep || t.gen == t.dev.gen {
+		return
 	}
+	if t.gen == 0 {
+		fail(op, "a tensor of shape %v was made in a Scope that has ended: use it inside, or keep it in a State", t.shape)
+	}
+	fail(op, "a tensor of shape %v was made before the last Reset: compute it again in this step, or keep it in a State", t.shape)
 }
 
 func (t *Tensor) spec() Spec { return Spec{Shape: t.shape, Int: t.isInt} }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -66,6 +67,54 @@ func TestGemm(t *testing.T) {
 						t.Fatalf("%v mode %d: element %d,%d is %v, want %v", sh, mode, i/ldc, i%ldc, v, want[i])
 					}
 				}
+			}
+		}
+	})
+}
+
+// TestGram wants the product of a matrix and its transpose, in parts of rows and
+// mirrored, to be that of Gemm, bit by bit.
+func TestGram(t *testing.T) {
+	forEachSet(t, func(t *testing.T, s *Set) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		w := &Work{}
+		for _, sh := range [][2]int{{1, 1}, {7, 3}, {48, 5}, {50, 40}, {128, 330}, {203, 17}} {
+			m, k := sh[0], sh[1]
+			a, ldc := Mat{random(rng, m*k), k, 1}, m+3
+			got, want := random(rng, m*ldc), make([]float32, m*ldc)
+			copy(want, got)
+			s.Gemm(w, m, m, k, a, a.T(), want, ldc, false)
+			for _, cut := range []int{0, m / 3, m / 2 &^ 7} {
+				for i := range m {
+					clear(got[i*ldc:][:m])
+				}
+				s.Gram(w, 0, cut, k, a, got, ldc)
+				s.Gram(w, cut, m, k, a, got, ldc)
+				s.Mirror(m, got, ldc)
+				if !slices.Equal(got, want) {
+					t.Fatalf("%v cut at %d differs from Gemm", sh, cut)
+				}
+			}
+		}
+	})
+}
+
+// TestTranspose at odd sizes, within larger matrices.
+func TestTranspose(t *testing.T) {
+	forEachSet(t, func(t *testing.T, s *Set) {
+		rng := rand.New(rand.NewPCG(1, 2))
+		for _, sh := range [][2]int{{1, 1}, {8, 8}, {9, 17}, {7, 30}, {16, 5}, {40, 24}} {
+			rows, cols := sh[0], sh[1]
+			ls, ld := cols+2, rows+1
+			src, dst := random(rng, rows*ls), random(rng, cols*ld)
+			want := slices.Clone(dst)
+			for i := range rows {
+				for j := range cols {
+					want[j*ld+i] = src[i*ls+j]
+				}
+			}
+			if s.Transpose(rows, cols, dst, ld, src, ls); !slices.Equal(dst, want) {
+				t.Fatalf("%v is wrong", sh)
 			}
 		}
 	})

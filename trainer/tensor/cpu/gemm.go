@@ -38,6 +38,59 @@ const (
 // B is packed into panels. A is read where it is: a copy of it would pay only
 // for products much wider than those of small models.
 func (s *Set) Gemm(w *Work, m, n, k int, a, b Mat, c []float32, ldc int, acc bool) {
+	s.gemm(w, m, n, k, a, b, c, ldc, acc, n)
+}
+
+// Gram is C = A Aᵀ for rows lo..hi of A, [m,k], as far as it is below or on the
+// diagonal; what is above is undefined. With the rows of all parts done, Mirror
+// completes C, whose row stride is ldc.
+func (s *Set) Gram(w *Work, lo, hi, k int, a Mat, c []float32, ldc int) {
+	s.gemm(w, hi-lo, hi, k, a.From(lo, 0), a.T(), c[lo*ldc:], ldc, false, lo)
+}
+
+// Mirror copies what is below the diagonal of C, [m,m], above it.
+func (s *Set) Mirror(m int, c []float32, ldc int) {
+	for i := 0; i < m; i += 8 {
+		n := min(8, m-i)
+		s.Transpose(n, i, c[i:], ldc, c[i*ldc:], ldc)
+		for r := i; r < i+n; r++ {
+			for j := r + 1; j < i+n; j++ {
+				c[r*ldc+j] = c[j*ldc+r]
+			}
+		}
+	}
+}
+
+// Transpose writes src, [rows,cols] with row stride ls, to the columns of dst,
+// whose row stride is ld.
+func (s *Set) Transpose(rows, cols int, dst []float32, ld int, src []float32, ls int) {
+	r8, c8 := rows&^7, cols&^7
+	for i := 0; i < r8 && c8 > 0; i += 8 {
+		s.columns(dst[i:], ld, src[i*ls:], ls, c8/8)
+	}
+	for i := range rows {
+		from := c8
+		if i >= r8 {
+			from = 0
+		}
+		for j := from; j < cols; j++ {
+			dst[j*ld+i] = src[i*ls+j]
+		}
+	}
+}
+
+// columnsGo writes 8 rows of 8*n8 floats as columns.
+func columnsGo(dst []float32, ld int, src []float32, ls, n8 int) {
+	for j := range 8 * n8 {
+		for i := range 8 {
+			dst[j*ld+i] = src[i*ls+j]
+		}
+	}
+}
+
+// gemm is Gemm of the columns that are before the diagonal's end: in row i those
+// below i+diag+1, and some more.
+func (s *Set) gemm(w *Work, m, n, k int, a, b Mat, c []float32, ldc int, acc bool, diag int) {
 	for jc := 0; jc < n; jc += blockN {
 		nc := min(blockN, n-jc)
 		for pc := 0; pc < k; pc += blockK {
@@ -50,7 +103,7 @@ func (s *Set) Gemm(w *Work, m, n, k int, a, b Mat, c []float32, ldc int, acc boo
 			}
 			for ic := 0; ic < m; ic += blockM {
 				mc := min(blockM, m-ic)
-				s.macro(w, mc, nc, kc, a.From(ic, pc), bp, c[ic*ldc+jc:], ldc, acc || pc > 0)
+				s.macro(w, mc, nc, kc, a.From(ic, pc), bp, c[ic*ldc+jc:], ldc, acc || pc > 0, ic+diag-jc)
 			}
 		}
 	}
@@ -107,7 +160,7 @@ func (s *Set) padded(rest, w int) int {
 }
 
 // macro multiplies a block of A with packed B tile by tile.
-func (s *Set) macro(w *Work, mc, nc, kc int, a Mat, bp, c []float32, ldc int, acc bool) {
+func (s *Set) macro(w *Work, mc, nc, kc int, a Mat, bp, c []float32, ldc int, acc bool, diag int) {
 	edge := grown(&w.edge, s.mr*s.nr)
 	last := mc / s.mr * s.mr // the rows from here on do not fill a tile
 	strided := a.CS != 1 && a.RS != 1
@@ -120,6 +173,9 @@ func (s *Set) macro(w *Work, mc, nc, kc int, a Mat, bp, c []float32, ldc int, ac
 		b := bp[j*kc : (j+wide)*kc]
 		for i := 0; i < mc; i += s.mr {
 			rows := min(s.mr, mc-i)
+			if j >= i+rows+diag {
+				continue
+			}
 			at := a.From(i, 0)
 			if lost(at, rows) {
 				for r := range rows {

@@ -27,6 +27,8 @@ type Set struct {
 	tile func(width, kc int, a Mat, b, c []float32, ldc int, acc bool)
 	// pack lays one panel of r rows out; rows from have on become zero.
 	pack func(dst []float32, r int, src Mat, have, k int)
+	// columns writes 8 rows of 8*n8 floats as columns.
+	columns func(dst []float32, ld int, src []float32, ls, n8 int)
 	vectors
 }
 
@@ -57,5 +59,5 @@ func Get(name string) (*Set, error) {
 func available() []*Set { return append(accelerated(), plain()) }
 
 func plain() *Set {
-	return &Set{Name: "go", mr: goMR, nr: goNR, widths: []int{goNR}, tile: tileGo, pack: packGo, vectors: plainVectors()}
+	return &Set{Name: "go", mr: goMR, nr: goNR, widths: []int{goNR}, tile: tileGo, pack: packGo, columns: columnsGo, vectors: plainVectors()}
 }

@@ -7,10 +7,10 @@ func accelerated() []*Set {
 	avx2, avx512 := features()
 	var l []*Set
 	if avx512 {
-		l = append(l, &Set{Name: "avx512", mr: 8, nr: 48, widths: []int{48, 32, 16}, tile: tileAVX512, pack: packAVX, vectors: vectorsAVX512()})
+		l = append(l, &Set{Name: "avx512", mr: 8, nr: 48, widths: []int{48, 32, 16}, tile: tileAVX512, pack: packAVX, columns: columnsAVX, vectors: vectorsAVX512()})
 	}
 	if avx2 {
-		l = append(l, &Set{Name: "avx2", mr: 6, nr: 16, widths: []int{16}, tile: tileAVX2, pack: packAVX, vectors: vectorsAVX2()})
+		l = append(l, &Set{Name: "avx2", mr: 6, nr: 16, widths: []int{16}, tile: tileAVX2, pack: packAVX, columns: columnsAVX, vectors: vectorsAVX2()})
 	}
 	return l
 }
@@ -63,6 +63,11 @@ func packAVX(d []float32, r int, src Mat, have, k int) {
 	default:
 		packGo(d, r, src, have, k)
 	}
+}
+
+func columnsAVX(dst []float32, ld int, src []float32, ls, n8 int) {
+	_, _ = dst[(8*n8-1)*ld+7], src[7*ls+8*n8-1]
+	packT8AVX(&dst[0], 4*ld, &src[0], 4*ls, n8)
 }
 
 // packColumns transposes groups of 8 and 4 rows; the last group may overlap
