@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -141,4 +142,18 @@ func eachPackage(t *testing.T, visit func(dir string, files []*ast.File, names [
 // within says whether dir is root or below it; root "" holds for all.
 func within(dir, root string) bool {
 	return root == "" || dir == root || strings.HasPrefix(dir, root+"/")
+}
+
+// What git holds stays small: a binary that slipped into a commit stays in every
+// clone for good.
+func TestNothingLargeIsCommitted(t *testing.T) {
+	out, err := exec.Command("git", "ls-files", "-z").Output()
+	if err != nil {
+		t.Skipf("not a git checkout: %v", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimRight(string(out), "\x00"), "\x00") {
+		if info, err := os.Stat(name); err == nil && info.Size() > 1<<20 {
+			t.Errorf("%s has %d bytes: nothing of more than 1 MiB belongs into git; remove it, and name it in .gitignore if a build made it", name, info.Size())
+		}
+	}
 }
