@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -271,6 +273,102 @@ func TestUniformModelIsEightBits(t *testing.T) {
 	}
 }
 
+// corpusDir builds a corpus of documents as the command line does and returns
+// it with the directories of its splits.
+func corpusDir(t *testing.T, vocab int) (c data.Corpus, train, val string) {
+	t.Helper()
+	docs := func(n int) string {
+		var b bytes.Buffer
+		for i := range n {
+			fmt.Fprintf(&b, "Document %d says: „größer\ufffd“, and %d, and \xff\xfe\xc3.\n\x00", i, i*i)
+		}
+		path := filepath.Join(t.TempDir(), "docs")
+		if err := os.WriteFile(path, b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	out := filepath.Join(t.TempDir(), "corpus")
+	call(t, exitOK, &c, "data", "--docs", docs(2000), "--val-docs", docs(30), "--vocab", strconv.Itoa(vocab), "--name", "known", "--out", out)
+	if c.Name != "known" || c.Vocab != vocab {
+		t.Fatalf("built %+v", c)
+	}
+	return c, filepath.Join(out, "train"), filepath.Join(out, "val")
+}
+
+// tokenModel predicts the same of every token: logit(id) is what its logits are.
+func tokenModel(t *testing.T, V int, logit func(id int) float64) string {
+	table := make([]float32, V*V)
+	for i := range table {
+		table[i] = float32(logit(i % V))
+	}
+	return save(t, 1, func(n *net, ids *tensor.Tensor) *tensor.Tensor {
+		return n.d.Const("logits", table, V, V).Embed(ids)
+	})
+}
+
+// Bits per byte count the bytes of the text, whatever the tokens: those of
+// characters of several bytes, of U+FFFD and of bytes that are no characters.
+// The first token is given, and so are its bytes.
+func TestBitsPerByteOfAnyVocabulary(t *testing.T) {
+	for _, V := range []int{256, 257, 300, 600} {
+		c, _, val := corpusDir(t, V)
+		split, err := data.OpenSplit(filepath.Join(val, "val.bin"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer split.Close()
+		first := len(split.Vocab().Token(int(split.At(0))))
+		tokens, bytes := c.ValTokens-1, c.ValBytes-first
+
+		// A model that knows nothing.
+		var s Score
+		call(t, exitOK, &s, "score", "--model", tokenModel(t, V, func(int) float64 { return 0 }), "--data", val)
+		want := math.Log2(float64(V)) * float64(tokens) / float64(bytes)
+		if s.Tokens != tokens || s.Bytes != bytes || math.Abs(s.ValBpb-want) > 1e-9 || math.Abs(s.Nats-math.Ln2*want*float64(bytes)) > 1e-6 {
+			t.Errorf("V = %d: got %+v, want %v for %d tokens of %d bytes", V, s, want, tokens, bytes)
+		}
+		if V > 256 && (first < 2 && V > 300 || tokens >= bytes) {
+			t.Fatalf("V = %d: the first token has %d bytes, %d tokens stand for %d: the test shows nothing", V, first, tokens, bytes)
+		}
+
+		// A model that gives each byte of a token 8 bits. All it loses to one on
+		// bytes is that the shares of all tokens add up to more than 1.
+		sum := 0.0
+		for id := range V {
+			sum += math.Exp2(-8 * float64(len(split.Vocab().Token(id))))
+		}
+		call(t, exitOK, &s, "score", "--model", tokenModel(t, V, func(id int) float64 {
+			return -8 * math.Ln2 * float64(len(split.Vocab().Token(id)))
+		}), "--data", val)
+		if want := 8 + math.Log2(sum)*float64(tokens)/float64(bytes); math.Abs(s.ValBpb-want) > 1e-6 {
+			t.Errorf("V = %d, 8 bits for each byte: got %v, want %v", V, s.ValBpb, want)
+		}
+	}
+}
+
+// A model for another vocabulary is at fault, whichever of its ends is wrong.
+func TestWrongVocabulary(t *testing.T) {
+	_, train, val := corpusDir(t, 300)
+	bytesDir, _ := dataDir(t)
+	flat := func(int) float64 { return 0 }
+	for name, c := range map[string]struct{ model, train, val, want string }{
+		"bytes":         {tokenModel(t, 256, flat), train, val, "run.Vocab()"},
+		"300 for bytes": {tokenModel(t, 300, flat), bytesDir, bytesDir, "run.Vocab()"},
+		"few embeddings": {save(t, 1, func(n *net, ids *tensor.Tensor) *tensor.Tensor {
+			return n.embed.Embed(ids).MatMulT(n.d.Const("wide", make([]float32, 300*testC), 300, testC))
+		}), train, val, "running the model"},
+	} {
+		for command, dir := range map[string]string{"check": c.train, "score": c.val} {
+			var f fault
+			call(t, exitFault, &f, command, "--model", c.model, "--data", dir)
+			if f.Reason != reasonNotExportable || !strings.Contains(f.Message, c.want) {
+				t.Errorf("%s, %s: %+v, want a word on %q", name, command, f, c.want)
+			}
+		}
+	}
+}
+
 // A table of bigram counts must cost what adding up its logarithms by hand says.
 func TestBigramModelByHand(t *testing.T) {
 	dir, b := dataDir(t)
@@ -446,16 +544,23 @@ func TestNaNInTheMiddle(t *testing.T) {
 func TestOurErrors(t *testing.T) {
 	dir, _ := dataDir(t)
 	model := saveStream(t, 1, honest["bigram"])
+	single := t.TempDir()
+	if err := os.WriteFile(filepath.Join(single, "val.bin"), []byte("a"), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for want, args := range map[string][]string{
-		"no command":  {},
-		"guess":       {"guess"},
-		"val.bin":     {"score", "--model", model, "--data", t.TempDir()},
-		"train.bin":   {"check", "--model", model, "--data", t.TempDir()},
-		"--model":     {"score", "--data", dir},
-		"golang-src":  {"data", "--source", "/nowhere/at/all", "--out", filepath.Join(t.TempDir(), "c")},
-		"--out":       {"data", "--source", dir},
-		"unexpected":  {"score", "--model", model, "--data", dir, "more"},
-		"not defined": {"check", "--proved", "x"},
+		"no command":   {},
+		"guess":        {"guess"},
+		"val.bin":      {"score", "--model", model, "--data", t.TempDir()},
+		"train.bin":    {"check", "--model", model, "--data", t.TempDir()},
+		"--model":      {"score", "--data", dir},
+		"golang-src":   {"data", "--source", "/nowhere/at/all", "--out", filepath.Join(t.TempDir(), "c")},
+		"--out":        {"data", "--source", dir},
+		"unexpected":   {"score", "--model", model, "--data", dir, "more"},
+		"not defined":  {"check", "--proved", "x"},
+		"not possible": {"data", "--source", dir, "--vocab", "255", "--out", filepath.Join(t.TempDir(), "c")},
+		"--val-docs":   {"data", "--docs", model, "--out", filepath.Join(t.TempDir(), "c")},
+		"single token": {"score", "--model", model, "--data", single},
 	} {
 		var stdout, stderr bytes.Buffer
 		if code := run(args, &stdout, &stderr); code != exitError || stdout.Len() > 0 || !strings.Contains(stderr.String(), want) {

@@ -20,8 +20,12 @@ func (r *Run) Export(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) err
 	if err := r.finite(); err != nil {
 		return err
 	}
+	if T < 1 {
+		return failuref(ReasonNotExportable, "Export(%d): the context must be at least 1", T)
+	}
 	r.dev.Reset()
-	ids := r.dev.Ints(make([]int32, r.opts.evalBatch*T), r.opts.evalBatch, T)
+	B := max(1, min(r.opts.evalBatch, maxLogits/T/r.Vocab()))
+	ids := r.dev.Ints(make([]int32, B*T), B, T)
 	graph, err := r.dev.Trace(ids, forward)
 	if err != nil {
 		return fmt.Errorf("exporting the model: %w", err)
@@ -41,6 +45,10 @@ func (r *Run) Export(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) err
 	r.sample = r.write(T, forward)
 	return nil
 }
+
+// maxLogits bounds B*T*V of an exported graph, since the evaluator holds all
+// logits of a batch: 64 MiB of them, 32 windows of 256 tokens at V = 2048.
+const maxLogits = 1 << 24
 
 // Done is what done.json holds.
 type Done struct {

@@ -3,10 +3,8 @@ package harness
 import (
 	"bytes"
 	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"testing"
 	"time"
 )
@@ -30,61 +28,6 @@ func TestClock(t *testing.T) {
 	c.endFree()
 	if want := 2*startAllowance - startAllowance; c.free != want {
 		t.Errorf("%v are free, want no more than %v", c.free, want)
-	}
-}
-
-func TestLoader(t *testing.T) {
-	const B, T = 5, 32
-	text := make([]byte, 10_000)
-	for i := range text {
-		text[i] = byte(rand.N(256))
-	}
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "train.bin"), text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	batch := func(seed uint64, first int64, B int) (x, y []int32) {
-		l, err := openLoader(dir, seed)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		x, y = make([]int32, B*T), make([]int32, B*T)
-		if err := l.batch(first, T, x, y); err != nil {
-			t.Fatal(err)
-		}
-		if l.batch(0, len(text), x, y) == nil {
-			t.Error("a context longer than the text was accepted")
-		}
-		return x, y
-	}
-	x, y := batch(1, 100, B)
-	for row := range B {
-		a := x[row*T : (row+1)*T]
-		window := make([]byte, T+1)
-		for i := range T {
-			window[i], window[i+1] = byte(a[i]), byte(y[row*T+i])
-		}
-		if !bytes.Contains(text, window) || !slices.Equal(a[1:], y[row*T:(row+1)*T-1]) {
-			t.Errorf("row %d is not a window with its successor", row)
-		}
-		if alone, _ := batch(1, 100+int64(row), 1); !slices.Equal(a, alone) {
-			t.Errorf("window %d depends on the batch it is in", row)
-		}
-	}
-	if other, _ := batch(2, 100, B); slices.Equal(x, other) {
-		t.Error("two seeds gave the same batch")
-	}
-}
-
-// The windows of a run are spread evenly over the text.
-func TestLoaderCovers(t *testing.T) {
-	var hits [16]int
-	for i := range uint64(16_000) {
-		hits[mix(3, i)%16]++
-	}
-	if slices.Min(hits[:]) < 850 || slices.Max(hits[:]) > 1150 {
-		t.Errorf("16 parts of the text were drawn %v times, want about 1000", hits)
 	}
 }
 

@@ -11,12 +11,17 @@ import (
 )
 
 // loader draws training windows from the training split. Window i is a
-// function of seed and i alone, so the position in the data is one number, and
-// a resumed run sees the windows that it would have seen.
+// function of seed, T and i alone, so the position in the data is one number,
+// and a resumed run sees the windows that it would have seen.
+//
+// Where documents are longer than a window on average, windows lie anywhere in
+// the text. Where they are shorter, a packer puts them together.
 type loader struct {
 	*data.Split
-	seed uint64
-	row  []int32 // scratch of batch
+	seed    uint64
+	docs    []int           // where each document ends
+	packers map[int]*packer // by T
+	row     []int32         // scratch of uniform
 }
 
 func openLoader(dir string, seed uint64) (*loader, error) {
@@ -24,24 +29,43 @@ func openLoader(dir string, seed uint64) (*loader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the training data: %w; --data must name a directory with train.bin", err)
 	}
-	return &loader{Split: split, seed: seed}, nil
+	return &loader{Split: split, seed: seed, docs: split.Documents(), packers: map[int]*packer{}}, nil
 }
 
 // batch fills x and y, both [B, T] row by row, with windows first to
-// first+B-1. y is x one token later.
+// first+B-1. y holds the token that follows each of x in its document.
 func (l *loader) batch(first int64, T int, x, y []int32) error {
-	if l.Len() <= T {
-		return fmt.Errorf("the training data have %d tokens, too few for a context of %d", l.Len(), T)
+	if l.Len() <= len(x) {
+		return fmt.Errorf("the training data have %d tokens, fewer than one batch of %d windows of %d and the token after it", l.Len(), len(x)/T, T)
 	}
-	places := uint64(l.Len() - T)
-	l.row = slices.Grow(l.row[:0], T+1)[:T+1]
-	for row := range len(x) / T {
-		start := mix(l.seed, uint64(first)+uint64(row)) % places
-		l.Read(l.row, int(start))
-		copy(x[row*T:(row+1)*T], l.row)
-		copy(y[row*T:(row+1)*T], l.row[1:])
+	fill := l.uniform
+	if l.Len() <= T*len(l.docs) {
+		fill = l.packer(T).fill
+	}
+	for at := 0; at < len(x); at += T {
+		fill(first, x[at:at+T], y[at:at+T])
+		first++
 	}
 	return nil
+}
+
+// packer returns the packer for windows of T tokens.
+func (l *loader) packer(T int) *packer {
+	p := l.packers[T]
+	if p == nil {
+		p = newPacker(l.Split, l.docs, l.seed, T)
+		l.packers[T] = p
+	}
+	return p
+}
+
+// uniform fills x and y, both [T], with window i of those that begin anywhere.
+func (l *loader) uniform(i int64, x, y []int32) {
+	T := len(x)
+	l.row = slices.Grow(l.row[:0], T+1)[:T+1]
+	l.Read(l.row, int(mix(l.seed, uint64(i))%uint64(l.Len()-T)))
+	copy(x, l.row)
+	copy(y, l.row[1:])
 }
 
 // mix hashes a seed and a number to 64 evenly spread bits (SplitMix64's

@@ -46,7 +46,8 @@ type bigram struct{ embed, head, de, dh *tensor.Tensor }
 
 func newBigram(r *Run) *bigram {
 	d := r.Device()
-	m := &bigram{d.Param("embed", Vocab, testC), d.Param("head", Vocab, testC), d.State("de", Vocab, testC), d.State("dh", Vocab, testC)}
+	V := r.Vocab()
+	m := &bigram{d.Param("embed", V, testC), d.Param("head", V, testC), d.State("de", V, testC), d.State("dh", V, testC)}
 	m.embed.Normal(r.Rand(), 1)
 	return m
 }
@@ -123,9 +124,9 @@ var programs = map[string]func(*Run) error{
 		return nil
 	},
 	"custom": func(r *Run) error {
-		w := r.Device().Param("w", Vocab, Vocab)
+		w := r.Device().Param("w", r.Vocab(), r.Vocab())
 		return r.Export(testT, func(ids *tensor.Tensor) *tensor.Tensor {
-			return tensor.Custom("mine", []*tensor.Tensor{w.Embed(ids)}, []int{ids.Dim(0), testT, Vocab},
+			return tensor.Custom("mine", []*tensor.Tensor{w.Embed(ids)}, []int{ids.Dim(0), testT, r.Vocab()},
 				func(out []float32, in [][]float32) { copy(out, in[0]) }, nil)
 		})
 	},
@@ -239,7 +240,7 @@ func TestTrainsAndExports(t *testing.T) {
 	}
 	var d Done
 	r.json("done.json", &d)
-	if d.Steps != 150 || d.Tokens != last.Tokens || d.Parameters != 2*Vocab*testC || d.ChargedSeconds <= 0 ||
+	if d.Steps != 150 || d.Tokens != last.Tokens || d.Parameters != 2*256*testC || d.ChargedSeconds <= 0 ||
 		d.PeakMemoryBytes < 1<<20 || d.FinalLoss > first.Loss-1 || len(d.Sample) < promptLength {
 		t.Errorf("done.json: %+v", d)
 	}

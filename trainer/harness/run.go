@@ -15,10 +15,6 @@ import (
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
 
-// Vocab is the number of token ids when tokens are bytes. Programs ask
-// Run.Vocab, which knows the data.
-const Vocab = 256
-
 // Run is one training run, as the program in train.go sees it.
 // It is used by one goroutine.
 type Run struct {

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -74,6 +75,40 @@ func (s *Split) Read(ids []int32, at int) {
 	for i := range ids {
 		ids[i] = int32(binary.LittleEndian.Uint16(raw[2*i:]))
 	}
+}
+
+// Documents returns where each document ends: after its zero token, or where
+// the text ends.
+func (s *Split) Documents() (ends []int) {
+	for at := 0; at < s.Len(); at = ends[len(ends)-1] {
+		ends = append(ends, min(s.zero(at)+1, s.Len()))
+	}
+	return ends
+}
+
+// zero returns the place of the first zero token from at on, or Len.
+func (s *Split) zero(at int) int {
+	if s.width == 1 {
+		if i := bytes.IndexByte(s.raw[at:], 0); i >= 0 {
+			return at + i
+		}
+		return s.Len()
+	}
+	// Four tokens at a time: subtracting 1 borrows into the top bit of those
+	// that are zero, and of none below them.
+	const ones = 0x0001_0001_0001_0001
+	raw := s.raw[2*at:]
+	for ; len(raw) >= 8; raw = raw[8:] {
+		four := binary.LittleEndian.Uint64(raw)
+		if found := (four - ones) &^ four & (ones << 15); found != 0 {
+			return s.Len() - len(raw)/2 + bits.TrailingZeros64(found)/16
+		}
+	}
+	at = s.Len() - len(raw)/2
+	for at < s.Len() && s.At(at) != 0 {
+		at++
+	}
+	return at
 }
 
 // Bytes returns how many bytes of text the tokens from at to end-1 stand for.
