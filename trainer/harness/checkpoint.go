@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"iter"
 	"math"
 	"os"
@@ -106,6 +107,11 @@ func writeCheckpoint(dir string, h checkpointHeader, values iter.Seq[[]float32],
 	header, err := json.Marshal(h)
 	if err != nil {
 		return err
+	}
+	// A directory of checkpoints that somebody has removed comes back; a run
+	// directory does not.
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%w%s", err, advice(err))
 	}
 	err = writeFile(checkpointPath(dir, h.Step), func(file io.Writer) error {
 		digest := sha256.New()

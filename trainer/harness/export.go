@@ -17,6 +17,9 @@ import (
 // evaluator, so rows of a batch must not depend on each other, nor a logit on
 // tokens that come after it; the evaluator proves both.
 func (r *Run) Export(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) error {
+	if T < 1 {
+		return failuref(ReasonError, "Export(%d, ...): the context must be at least 1", T)
+	}
 	if err := r.finite(); err != nil {
 		return err
 	}
@@ -71,7 +74,8 @@ func (r *Run) finish() error {
 		Steps: r.step, Tokens: r.tokens, ChargedSeconds: round(r.clock.charged()),
 		PeakMemoryBytes: peakMemory(), Parameters: r.parameters(), FinalLoss: r.smoothLoss, Sample: r.sample,
 	}
-	fmt.Fprintf(r.out, "done: %d steps, %d tokens, %.1f s charged, loss %.4f\nsample: %q\n", d.Steps, d.Tokens, d.ChargedSeconds, d.FinalLoss, d.Sample)
+	fmt.Fprintf(r.out, "done: %d steps, %d tokens, %.1f s charged (%.1f%% of it for checkpoints), %.0f tokens/s, loss %.4f\nsample: %q\n",
+		d.Steps, d.Tokens, d.ChargedSeconds, 100*r.checkpointShare(), float64(d.Tokens)/d.ChargedSeconds, d.FinalLoss, d.Sample)
 	return writeJSON(filepath.Join(r.opts.run, "done.json"), d)
 }
 

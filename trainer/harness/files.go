@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -32,9 +33,23 @@ const bufferSize = 64 << 10
 // not come back with one file in it.
 func writeFile(path string, write func(io.Writer) error) error {
 	if err := replaceFile(path, write); err != nil {
-		return fmt.Errorf("writing %s: %w%s", path, err, advice(err))
+		return fmt.Errorf("writing %s: %w%s", path, cause(err), advice(err))
 	}
 	return nil
+}
+
+// cause takes an error of the operating system out of its frame, which names
+// the temporary file.
+func cause(err error) error {
+	var path *fs.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &path):
+		return path.Err
+	case errors.As(err, &link):
+		return fmt.Errorf("%s: %w", link.Op, link.Err)
+	}
+	return err
 }
 
 func replaceFile(path string, write func(io.Writer) error) error {

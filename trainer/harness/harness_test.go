@@ -90,6 +90,11 @@ func TestCheckpointsAreDue(t *testing.T) {
 		{"a tenth of the steps", saver{lastStep: 10}, 0, 20, steps, true},
 		{"fewer steps", saver{lastStep: 10}, s(1), 19, steps, false},
 		{"few steps that are slow", saver{lastStep: 10}, s(5), 11, steps, true},
+		{"such steps, and dear", saver{lastStep: 10, cost: s(1)}, s(5), 11, steps, false},
+		{"two percent", saver{cost: s(0.1)}, s(5), 9, minute, true},
+		{"a little more", saver{cost: s(0.101)}, s(5), 9, minute, false},
+		{"the first step of a trial", saver{}, 0, 1, options{steps: 3}, false},
+		{"the second step of a trial", saver{}, 0, 2, options{steps: 3}, true},
 	} {
 		if got := c.saver.due(c.now, c.step, c.o); got != c.want {
 			t.Errorf("%s: due is %v", c.name, got)

@@ -79,19 +79,21 @@ func (l *metricsLog) add(m Metrics, progress float64, last bool) error {
 		return err
 	}
 	l.last, l.lastProg = m, progress
-	_, err = l.file.Write(append(line, '\n'))
-	return err
+	if _, err = system.write(l.file, append(line, '\n')); err != nil {
+		return fmt.Errorf("writing %s: %w%s", l.file.Name(), cause(err), advice(err))
+	}
+	return nil
 }
 
-// report writes a progress line, about one a second.
-func (l *metricsLog) report(progress, smoothLoss float64) {
-	if time.Since(l.lastOut) < time.Second {
+// report writes a progress line, about one a second, and one for the last step.
+func (l *metricsLog) report(step int64, progress, smoothLoss float64, last bool) {
+	if time.Since(l.lastOut) < time.Second && !last {
 		return
 	}
 	l.lastOut = time.Now()
 	m := l.last
 	fmt.Fprintf(l.out, "step %6d  %5.1f%%  charged %6.1fs  loss %.4f  lr %.2g  %6.0f tokens/s  %d MiB\n",
-		m.Step, 100*progress, m.ChargedSeconds, smoothLoss, m.LR, m.TokensPerSecond, m.MemoryBytes>>20)
+		step, 100*progress, m.ChargedSeconds, smoothLoss, m.LR, m.TokensPerSecond, m.MemoryBytes>>20)
 }
 
 func (l *metricsLog) close() error { return l.file.Close() }

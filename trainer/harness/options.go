@@ -40,8 +40,20 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
-	return o, o.check(f.Args())
+	var err error
+	f.Visit(func(given *flag.Flag) {
+		if given.Name == "charged" && o.charged < 0 {
+			err = errors.New("--charged must not be negative")
+		}
+	})
+	return o, errors.Join(err, o.check(f.Args()))
 }
+
+// Bounds against slips of the keyboard: what is above them has no use here.
+const (
+	maxCores     = 1024
+	maxEvalBatch = 4096
+)
 
 func (o options) check(rest []string) error {
 	switch {
@@ -51,10 +63,10 @@ func (o options) check(rest []string) error {
 		return errors.New("--run and --data are both needed")
 	case (o.budget > 0) == (o.steps > 0) || o.budget < 0 || o.steps < 0:
 		return errors.New("give either --budget, such as 60s, or --steps, and make it positive")
-	case o.cores < 1:
-		return errors.New("--cores must be at least 1")
-	case o.evalBatch < 1:
-		return errors.New("--eval-batch must be at least 1")
+	case o.cores < 1 || o.cores > maxCores:
+		return fmt.Errorf("--cores is %d; it must be at least 1, and at most %d", o.cores, maxCores)
+	case o.evalBatch < 1 || o.evalBatch > maxEvalBatch:
+		return fmt.Errorf("--eval-batch is %d; it must be at least 1, and at most %d", o.evalBatch, maxEvalBatch)
 	case o.memory < 0:
 		return errors.New("--memory must not be negative")
 	}

@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -35,6 +37,7 @@ func TestMain(m *testing.M) {
 		for processCPU() < time.Second {
 		}
 	}
+	plantFault(os.Getenv(faultEnv))
 	Main(programs[name])
 }
 
@@ -67,18 +70,19 @@ func (m *bigram) update() {
 // trainBigram trains it; before runs in every step, and what it returns is
 // added to the loss. Rand is used in every step, so that it must be restored.
 func trainBigram(before func(r *Run) float32) func(*Run) error {
-	return func(r *Run) error {
-		m := newBigram(r)
-		for r.Next() {
-			x, y := r.Batch(testB, testT)
-			loss := m.forward(x).CrossEntropy(y, 0).AddScalar(before(r))
-			loss.Backward()
-			m.update()
-			m.embed.AddScaled(m.embed, float32(1e-3*(r.Rand().Float64()-0.5)))
-			r.Step(loss, 0.5)
-		}
-		return r.Export(testT, m.forward)
+	return func(r *Run) error { return loop(r, newBigram(r), before) }
+}
+
+func loop(r *Run, m *bigram, before func(r *Run) float32) error {
+	for r.Next() {
+		x, y := r.Batch(testB, testT)
+		loss := m.forward(x).CrossEntropy(y, 0).AddScalar(before(r))
+		loss.Backward()
+		m.update()
+		m.embed.AddScaled(m.embed, float32(1e-3*(r.Rand().Float64()-0.5)))
+		r.Step(loss, 0.5)
 	}
+	return r.Export(testT, m.forward)
 }
 
 var hoard [][]byte
@@ -86,6 +90,7 @@ var hoard [][]byte
 var programs = map[string]func(*Run) error{
 	"plain": trainBigram(func(*Run) float32 { return 0 }),
 	"burn":  trainBigram(func(*Run) float32 { return 0 }),
+	"slow":  trainBigram(func(*Run) float32 { time.Sleep(300 * time.Microsecond); return 0 }),
 	"nan": trainBigram(func(r *Run) float32 {
 		zero := float32(0)
 		return zero / max(zero, float32(3-r.StepsDone())) // 0/0 in step 4
@@ -100,6 +105,35 @@ var programs = map[string]func(*Run) error{
 		}
 		return 0
 	}),
+	// hidden has a weight overflow in step 3 that the loss does not show.
+	"hidden": func(r *Run) error {
+		spare := r.Device().Param("spare", 5)
+		return loop(r, newBigram(r), func(r *Run) float32 {
+			if r.StepsDone() == 2 {
+				spare.SetHost([]float32{0, 0, 0, 0, float32(math.Inf(-1))})
+			}
+			return 0
+		})
+	},
+	"explode": trainBigram(func(r *Run) float32 { return float32(40 * r.StepsDone()) }),
+	"bad-lr": func(r *Run) error {
+		for r.Next() {
+			r.Step(r.Device().Floats([]float32{1}, 1), math.Inf(1))
+		}
+		return nil
+	},
+	"bad-context": func(r *Run) error { return r.Export(0, newBigram(r).forward) },
+	// early is told to stop before its first step.
+	"early": func(r *Run) error {
+		_ = syscall.Kill(os.Getpid(), syscall.SIGTERM)
+		for len(r.signals) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		return loop(r, newBigram(r), func(*Run) float32 { return 0 })
+	},
+	// behind has a disk that does not answer before ten more steps are done. It
+	// says so in its run directory, with the number of writes in flight.
+	"behind": func(r *Run) error { return loop(r, newBigram(r), slowDisk()) },
 	"hoard": trainBigram(func(*Run) float32 {
 		hoard = append(hoard, bytes.Repeat([]byte{1}, 32<<20))
 		return 0
@@ -132,6 +166,34 @@ var programs = map[string]func(*Run) error{
 	},
 }
 
+// slowDisk makes the first sync of a checkpoint wait for steps, and returns what
+// runs in each of them.
+func slowDisk() func(*Run) float32 {
+	var waits atomic.Bool
+	var since int64
+	release := make(chan struct{})
+	system.sync = func(f *os.File) error {
+		if strings.HasSuffix(filepath.Dir(f.Name()), "checkpoints") && !waits.Swap(true) {
+			select {
+			case <-release:
+			case <-time.After(10 * time.Second): // the trainer waits for the disk
+			}
+		}
+		return f.Sync()
+	}
+	return func(r *Run) float32 {
+		if waits.Load() && since == 0 {
+			since = r.StepsDone()
+		}
+		if since > 0 && r.StepsDone() == since+10 {
+			writes, _ := filepath.Glob(filepath.Join(r.checkpoints(), temporary+"*"))
+			_ = os.WriteFile(filepath.Join(r.opts.run, "overtook"), fmt.Append(nil, len(writes)), 0o644)
+			close(release)
+		}
+		return 0
+	}
+}
+
 // trainerRun is one trainer process and its run directory.
 type trainerRun struct {
 	t      *testing.T
@@ -160,9 +222,15 @@ func textDir(t *testing.T) string {
 // start starts a program in dir with one core and one seed.
 func start(t *testing.T, program, dir, data string, args ...string) *trainerRun {
 	t.Helper()
+	return startFaulty(t, "", program, dir, data, args...)
+}
+
+// startFaulty is start with a fault for the process, see plantFault.
+func startFaulty(t *testing.T, fault, program, dir, data string, args ...string) *trainerRun {
+	t.Helper()
 	r := &trainerRun{t: t, dir: dir}
 	r.cmd = exec.Command(os.Args[0], append([]string{"--run", dir, "--data", data, "--cores", "1", "--seed", "7"}, args...)...)
-	r.cmd.Env = append(os.Environ(), programEnv+"="+program)
+	r.cmd.Env = append(os.Environ(), programEnv+"="+program, faultEnv+"="+fault)
 	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.errOut
 	if err := r.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -221,12 +289,18 @@ func (r *trainerRun) checkpoints() []string {
 // waitFor polls for a file.
 func waitFor(t *testing.T, path string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(2 * time.Millisecond) {
-		if _, err := os.Stat(path); err == nil {
-			return
-		}
+	eventually(t, path+" appears", func() bool {
+		_, err := os.Stat(path)
+		return err == nil
+	})
+}
+
+// eventually polls for a state.
+func eventually(t *testing.T, what string, reached func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !reached(); time.Sleep(200 * time.Microsecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s did not appear", path)
+			t.Fatalf("in vain: %s", what)
 		}
 	}
 }
@@ -339,6 +413,11 @@ func TestFailures(t *testing.T) {
 		args                  []string
 	}{
 		{"nan", ReasonNaN, "step 4", ExitNaN, []string{"--steps", "9"}},
+		{"explode", ReasonNaN, "the loss of step 4 is 12", ExitNaN, []string{"--steps", "9"}},
+		{"hidden", ReasonNaN, "\"spare\" is not finite after step 4", ExitNaN, []string{"--steps", "9"}},
+		{"hidden", ReasonNaN, "\"spare\" is not finite after step 3", ExitNaN, []string{"--steps", "3"}},
+		{"bad-lr", ReasonNaN, "the learning rate of step 1 is +Inf", ExitNaN, []string{"--steps", "9"}},
+		{"bad-context", ReasonError, "the context must be at least 1", ExitError, []string{"--steps", "9"}},
 		{"hoard", ReasonOOM, "200 MiB", ExitOOM, []string{"--steps", "1000", "--memory", "209715200"}},
 		{"custom", ReasonNotExportable, "custom", ExitNotExportable, []string{"--steps", "1"}},
 		{"no-export", ReasonNotExportable, "run.Export", ExitNotExportable, []string{"--steps", "1"}},
@@ -358,12 +437,18 @@ func TestFailures(t *testing.T) {
 func TestBadCommandLine(t *testing.T) {
 	data := textDir(t)
 	for want, args := range map[string][]string{
-		"--budget":    {"--run", "r", "--data", data, "--cores", "1"},
-		"positive":    {"--run", "r", "--data", data, "--cores", "1", "--steps", "-3"},
-		"--cores":     {"--run", "r", "--data", data, "--steps", "3"},
-		"--run":       {"--steps", "3", "--cores", "1"},
-		"unexpected":  {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "more"},
-		"not defined": {"--frobnicate"},
+		"--budget":          {"--run", "r", "--data", data, "--cores", "1"},
+		"positive":          {"--run", "r", "--data", data, "--cores", "1", "--steps", "-3"},
+		"--cores":           {"--run", "r", "--data", data, "--steps", "3"},
+		"--run":             {"--steps", "3", "--cores", "1"},
+		"--cores is 5000":   {"--run", "r", "--data", data, "--steps", "3", "--cores", "5000"},
+		"--eval-batch is 0": {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--eval-batch", "0"},
+		"--memory":          {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--memory", "-1"},
+		"--charged":         {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--charged", "-3s"},
+		"either":            {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--budget", "3s"},
+		"60 seconds":        {"--run", "r", "--data", data, "--cores", "1", "--budget", "60 seconds"},
+		"unexpected":        {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "more"},
+		"not defined":       {"--frobnicate"},
 	} {
 		var stderr bytes.Buffer
 		code := execute(newClock(), programs["plain"], args, io.Discard, &stderr)
@@ -371,7 +456,9 @@ func TestBadCommandLine(t *testing.T) {
 			t.Errorf("%v: exit code %d, %s; want a word on %s", args, code, &stderr, want)
 		}
 	}
-	r := start(t, "plain", t.TempDir(), t.TempDir(), "--steps", "3").wait(ExitError)
+	r := start(t, "plain", t.TempDir(), data, "--steps", "3", "--kernels", "abacus").wait(ExitError)
+	wantFailure(t, r, ReasonError, "abacus")
+	r = start(t, "plain", t.TempDir(), t.TempDir(), "--steps", "3").wait(ExitError)
 	wantFailure(t, r, ReasonError, "train.bin")
 	r = start(t, "plain", filepath.Join(data, "train.bin"), data, "--steps", "3").wait(ExitError)
 	if said := r.errOut.String(); !strings.Contains(said, "not a directory") || strings.Contains(said, "goroutine") {
@@ -390,5 +477,20 @@ func TestBudget(t *testing.T) {
 	start(t, "burn", t.TempDir(), data, "--budget", "300ms").wait(ExitOK).json("done.json", &d)
 	if d.Steps != 0 || d.ChargedSeconds < 0.9 {
 		t.Errorf("a program that used 1 s before main and has 0.3 s gave %+v, want no steps", d)
+	}
+}
+
+// A run with a budget does not wait for the disk, and has one write in flight.
+func TestBudgetDoesNotWaitForTheDisk(t *testing.T) {
+	r := start(t, "behind", t.TempDir(), textDir(t), "--budget", "500ms").wait(ExitOK)
+	if writes := string(r.file("overtook")); writes != "1" {
+		t.Errorf("%s writes in flight, want 1", writes)
+	}
+}
+
+func TestStoppedBeforeTheFirstStep(t *testing.T) {
+	r := start(t, "early", t.TempDir(), textDir(t), "--steps", "9").wait(ExitStopped)
+	if len(r.checkpoints()) > 0 || !strings.Contains(r.out.String(), "before the first step") {
+		t.Errorf("checkpoints %v, log: %s", r.checkpoints(), &r.out)
 	}
 }

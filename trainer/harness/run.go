@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"os/signal"
@@ -157,25 +158,30 @@ func (r *Run) Step(loss *tensor.Tensor, lr float64) {
 	if !(v <= maxLoss) || v < -maxLoss { // NaN compares false
 		panic(failuref(ReasonNaN, "the loss of step %d is %v, and training is given up when it is not a number or beyond %d; a lower learning rate, or a check of what divides or takes a logarithm, may help", r.step, v, maxLoss))
 	}
+	if math.IsNaN(lr) || math.IsInf(lr, 0) {
+		panic(failuref(ReasonNaN, "the learning rate of step %d is %v; check the schedule", r.step, lr))
+	}
 	if r.step == 1 {
 		r.smoothLoss = v
 	}
 	r.smoothLoss += 0.05 * (v - r.smoothLoss)
 	spent := r.spent()
-	err := r.metrics.add(Metrics{
+	r.must(r.metrics.add(Metrics{
 		Step: r.step, ChargedSeconds: r.clock.charged().Seconds(), Tokens: r.tokens,
 		Loss: v, LR: lr, MemoryBytes: peakMemory(),
-	}, spent, spent >= 1)
-	r.must(err)
-	r.metrics.report(spent, r.smoothLoss)
+	}, spent, spent >= 1))
+	r.metrics.report(r.step, spent, r.smoothLoss, spent >= 1)
 }
 
 // spent measures Progress.
-func (r *Run) spent() float64 {
-	if r.opts.steps > 0 {
-		return min(1, float64(r.step)/float64(r.opts.steps))
+func (r *Run) spent() float64 { return r.opts.share(r.step, r.clock.charged()) }
+
+// share is how much of the run is over after so many steps, or so much time.
+func (o options) share(step int64, charged time.Duration) float64 {
+	if o.steps > 0 {
+		return min(1, float64(step)/float64(o.steps))
 	}
-	return min(1, float64(r.clock.charged())/float64(r.opts.budget))
+	return min(1, float64(charged)/float64(o.budget))
 }
 
 // overrun is the share of the budget by which the last step may be late. The
@@ -203,24 +209,19 @@ func (r *Run) begin() error {
 			return err
 		}
 	}
-	if err := errors.Join(removeTemporary(r.opts.run), removeTemporary(r.checkpoints())); err != nil {
+	if err := r.clearPast(); err != nil {
 		return fmt.Errorf("clearing the run directory: %w", err)
 	}
-	// What is later than this step belongs to a past that will not come back.
-	err := pruneCheckpoints(r.checkpoints(), func(paths []string) []string {
-		return slices.DeleteFunc(paths, func(p string) bool {
-			return r.opts.resume != "" && p <= checkpointPath(r.checkpoints(), r.step)
-		})
-	})
-	if err != nil {
-		return fmt.Errorf("clearing old checkpoints: %w", err)
-	}
 	r.saver.last, r.saver.lastStep, r.saver.cost = r.clock.charged(), r.step, r.firstCost()
+	var err error
 	r.metrics, err = openMetrics(filepath.Join(r.opts.run, "metrics.jsonl"), r.step, r.out)
 	if err != nil {
 		return fmt.Errorf("opening the metrics of the run: %w", err)
 	}
-	fmt.Fprintf(r.out, "%d parameters, seed %d, %d cores, from step %d\n", r.parameters(), r.opts.seed, r.opts.cores, r.step)
+	last := r.metrics.last
+	r.metrics.lastProg = r.opts.share(last.Step, time.Duration(last.ChargedSeconds*float64(time.Second)))
+	fmt.Fprintf(r.out, "%d parameters, seed %d, %d cores, %s kernels, %s, from step %d\n", r.parameters(),
+		r.opts.seed, r.opts.cores, r.dev.Kernels(), length(r.opts.budget, r.opts.steps)[len("--"):], r.step)
 	return nil
 }
 

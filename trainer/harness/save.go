@@ -178,7 +178,7 @@ func (r *Run) collect(wait bool) error {
 	if older == "" {
 		return fmt.Errorf("writing the checkpoint of step %d: %w", w.step, w.err)
 	}
-	fmt.Fprintf(r.out, "warning: no checkpoint of step %d: %v; the latest is still %s\n", w.step, w.err, older)
+	fmt.Fprintf(r.out, "warning: checkpoint of step %d: %v; the latest is still %s\n", w.step, w.err, older)
 	return nil
 }
 
@@ -263,6 +263,26 @@ func (r *Run) settle() {
 	if err := r.collect(true); err != nil {
 		fmt.Fprintf(r.out, "warning: %v; the model is written all the same\n", err)
 	}
+}
+
+// checkpointShare is how much of the time charged to this process its
+// checkpoints took.
+func (r *Run) checkpointShare() float64 {
+	return float64(r.saver.total) / float64(max(1, r.clock.charged()-r.clock.carried))
+}
+
+// clearPast removes what the run that begins does not go on from: files that
+// were half written, checkpoints of later steps, which will not come back, and
+// those that a kill has kept from being removed.
+func (r *Run) clearPast() error {
+	err := errors.Join(removeTemporary(r.opts.run), removeTemporary(r.checkpoints()))
+	return errors.Join(err, pruneCheckpoints(r.checkpoints(), func(paths []string) []string {
+		later := 0
+		if r.opts.resume != "" {
+			later, _ = slices.BinarySearch(paths, checkpointPath(r.checkpoints(), r.step+1))
+		}
+		return slices.Concat(paths[:max(0, later-checkpointsKept)], paths[later:])
+	}))
 }
 
 // firstCost is what the first checkpoint is taken to cost.
