@@ -27,7 +27,7 @@ func PrepareCorpus(ctx context.Context, r *Research, s experiment.Settings, repo
 	if err != nil {
 		return target.Corpus{}, err
 	}
-	report("building the evaluator")
+	report("looking at the data set and building the evaluator")
 	commit, err := checkout.ImportHead(ctx)
 	if err != nil {
 		return target.Corpus{}, err
@@ -60,6 +60,15 @@ func (r *Research) makeCorpus(ctx context.Context, t target.Target, evaluator st
 	set, err := experiment.ParseDataset(s.Dataset)
 	if err != nil {
 		return target.Corpus{}, refuse(ErrInvalidSettings, "%w", err)
+	}
+	if set.Name != experiment.GoSource { // before anything is built
+		source, err := dataset.Find(set, dataset.Options{Cache: r.Home.Downloads(), Fetch: fetch})
+		if err == nil {
+			err = source.Look(ctx)
+		}
+		if err != nil {
+			return target.Corpus{}, err
+		}
 	}
 	program, err := r.evaluator(ctx, t, evaluator)
 	if err != nil {

@@ -146,7 +146,7 @@ func TestPrepareCorpus(t *testing.T) {
 	s.Dataset = bears(t)
 	var said []string
 	c, err := PrepareCorpus(t.Context(), r, s, func(line string) { said = append(said, line) })
-	if err != nil || !isDir(r.Home.Data(c.Fingerprint)) || !slices.Contains(said, "building the evaluator") || !(*specs)[0].Fetch {
+	if err != nil || !isDir(r.Home.Data(c.Fingerprint)) || !slices.Contains(said, "looking at the data set and building the evaluator") || !(*specs)[0].Fetch {
 		t.Errorf("PrepareCorpus gave %+v, %v; it said %q", c, err, said)
 	}
 	git(t, dir, "checkout", "-q", ".")

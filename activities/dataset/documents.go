@@ -57,20 +57,28 @@ type LeftOut struct {
 func (l LeftOut) String() string {
 	var parts []string
 	for _, p := range []struct {
-		n    int
-		what string
+		n         int
+		one, many string
 	}{
-		{l.Empty, "empty documents"}, {l.Zero, "documents with a zero byte"}, {l.Copies, "copies"},
-		{l.NoText, "files that are no text"}, {l.Hidden, "hidden files"}, {l.Links, "links"},
+		{l.Empty, "empty document", "empty documents"}, {l.Zero, "document with a zero byte", "documents with a zero byte"},
+		{l.Copies, "copy", "copies"}, {l.NoText, "file without text", "files without text"},
+		{l.Hidden, "hidden file", "hidden files"}, {l.Links, "link", "links"},
 	} {
 		if p.n > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", p.n, p.what))
+			parts = append(parts, counted(p.n, p.one, p.many))
 		}
 	}
 	if len(parts) == 0 {
 		return "nothing left out"
 	}
 	return "left out: " + strings.Join(parts, ", ")
+}
+
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // writer writes documents one after the other.
@@ -178,7 +186,8 @@ func (p *pool) split(train, val *writer) error {
 	}
 	last, ok := p.threshold()
 	if !ok {
-		return bad(wantHint, "there are only %d documents of %d bytes in all: too few to train and to validate on", p.count.Documents, p.count.Bytes)
+		return bad(wantHint, "there is too little to train and to validate on: %s, %d bytes of text",
+			counted(p.count.Documents, "document", "documents"), p.count.Bytes)
 	}
 	f, err := os.Open(p.out.path)
 	if err != nil {
@@ -226,9 +235,6 @@ func newFiles(dir string) (files, error) {
 func (f files) done(name string, c Count) (Documents, error) {
 	if err := errors.Join(f.train.close(), f.val.close()); err != nil {
 		return Documents{}, err
-	}
-	if info, err := os.Stat(f.train.path); err == nil && info.Size() < minTrainBytes {
-		return Documents{}, bad(wantHint, "%s has only %d bytes of text to train on, in %d documents: at least %d are needed", name, info.Size(), c.Documents, minTrainBytes)
 	}
 	both := sha256.Sum256(append(f.train.sum.Sum(nil), f.val.sum.Sum(nil)...))
 	return Documents{Name: name, Train: f.train.path, Val: f.val.path, Digest: hex.EncodeToString(both[:]), Count: c}, nil

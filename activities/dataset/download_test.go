@@ -40,7 +40,7 @@ var tiny = experiment.Dataset{Name: experiment.TinyStories}
 
 // tinyOptions are those of a download from the origin into a fresh cache.
 func tinyOptions(t *testing.T, o *origin) Options {
-	return Options{Cache: t.TempDir(), Fetch: true, Base: o.URL, retry: impatient()}
+	return Options{Cache: t.TempDir(), Fetch: true, Base: o.URL, retry: impatient(), least: 1}
 }
 
 func write(t *testing.T, set experiment.Dataset, o Options) (Documents, error) {
@@ -247,7 +247,7 @@ func TestDownloadIsPinned(t *testing.T) {
 
 	_, err = write(t, tiny, Options{Cache: opts.Cache})
 	require.ErrorContains(t, err, path+" is damaged: its sha256 is ")
-	require.Equal(t, "autoresearch prepare --dataset tinystories", hint(t, err))
+	require.Equal(t, "fetch it with: autoresearch prepare --dataset tinystories", hint(t, err))
 
 	_, err = write(t, tiny, opts)
 	require.NoError(t, err, "it is fetched again")

@@ -56,7 +56,7 @@ func reading(path string, err error) error {
 	switch {
 	case err == nil || errors.As(err, &e):
 		return err
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		return bad("name a file or a directory of text, .jsonl or .parquet files", "there is no %s", path)
 	case errors.Is(err, fs.ErrPermission):
 		return bad("give yourself read permission: chmod -R u+rX "+path, "%s cannot be read: permission denied", path)

@@ -31,20 +31,21 @@ func textColumn(text, others []string) (string, error) {
 	return "", fmt.Errorf("none of the columns %s is called text", strings.Join(text, ", "))
 }
 
-// eachParquet calls emit for the texts of a parquet file. What emit gets is its
-// only until it returns. A file that is cut off or damaged is a bad input.
-func eachParquet(path string, emit func([]byte) error) (err error) {
+// damaged is a parquet file that is cut off or damaged.
+func damaged(path string, err error) error {
+	return bad("it is cut off or damaged: copy or download it again", "%s is no whole parquet file: %w", path, err)
+}
+
+// withParquet calls use for a parquet file and its column of text.
+func withParquet(path string, use func(p *parquet.File, column int) error) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return reading(path, err)
 	}
 	defer f.Close()
-	damaged := func(err error) error {
-		return bad("it is cut off or damaged: copy or download it again", "%s is no whole parquet file: %w", path, err)
-	}
 	defer func() { // damage that the library does not expect
 		if p := recover(); p != nil {
-			err = damaged(fmt.Errorf("%v", p))
+			err = damaged(path, fmt.Errorf("%v", p))
 		}
 	}()
 	info, err := f.Stat()
@@ -53,12 +54,28 @@ func eachParquet(path string, emit func([]byte) error) (err error) {
 	}
 	p, err := parquet.OpenFile(f, info.Size(), parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
-		return damaged(err)
+		return damaged(path, err)
 	}
 	column, err := columnOf(p)
 	if err != nil {
 		return bad("rename the column that holds the documents to text", "%s: %w", path, err)
 	}
+	return use(p, column)
+}
+
+// lookAtParquet reads the end of a parquet file, which lists its contents.
+func lookAtParquet(path string) error {
+	return withParquet(path, func(*parquet.File, int) error { return nil })
+}
+
+// eachParquet calls emit for the texts of a parquet file. What emit gets is its
+// only until it returns.
+func eachParquet(path string, emit func([]byte) error) error {
+	return withParquet(path, func(p *parquet.File, column int) error { return eachRow(path, p, column, emit) })
+}
+
+// eachRow calls emit for the texts in a column.
+func eachRow(path string, p *parquet.File, column int, emit func([]byte) error) error {
 	var stop *emitError
 	for _, group := range p.RowGroups() {
 		err := eachValue(group.ColumnChunks()[column], func(text []byte) error {
@@ -71,7 +88,7 @@ func eachParquet(path string, emit func([]byte) error) (err error) {
 			return stop.error
 		}
 		if err != nil {
-			return damaged(err)
+			return damaged(path, err)
 		}
 	}
 	return nil

@@ -23,6 +23,7 @@ type Options struct {
 
 	client *http.Client                     // nil: one of our own
 	retry  *retries                         // nil: patient ones
+	least  int64                            // bytes to train on; 0: minTrainBytes
 	free   func(dir string) (uint64, error) // free bytes; nil asks the system
 }
 
@@ -36,6 +37,9 @@ type Source struct {
 func Find(set experiment.Dataset, o Options) (*Source, error) {
 	if o.Report == nil {
 		o.Report = func(Progress) {}
+	}
+	if o.least == 0 {
+		o.least = minTrainBytes
 	}
 	if set.Path != "" {
 		if _, err := os.Stat(set.Path); err != nil {
@@ -69,20 +73,58 @@ func (s *Source) Key() (string, bool) {
 	return hex.EncodeToString(h.Sum(nil)), true
 }
 
+// Look finds what is wrong without reading all of it: a path without text, a
+// parquet file that is cut off, a download that is not there and must not be
+// fetched. What it does not see, Write does.
+func (s *Source) Look(ctx context.Context) error {
+	if r := remoteOf(s.set); r != nil {
+		if _, known := s.Key(); known || s.o.Fetch {
+			return nil
+		}
+		return s.provide(ctx, r)
+	}
+	var out LeftOut
+	list, err := walk(ctx, s.set.Path, &out)
+	if err != nil {
+		return err
+	}
+	text, packed := int64(0), false
+	for _, f := range list {
+		text += f.bytes
+		if f.as == parquetFile {
+			packed = true // its text may be many times as long
+			if err := lookAtParquet(f.path); err != nil {
+				return err
+			}
+		}
+	}
+	if text < s.o.least && !packed {
+		return bad(wantHint, "%s has only %d bytes of text: at least %d are needed to train on", s.set.Path, text, s.o.least)
+	}
+	return nil
+}
+
 // importVersion changes when the same files give other documents.
 const importVersion = 1
 
 // Write makes the documents in dir, which exists. What has to be downloaded is
 // downloaded first.
 func (s *Source) Write(ctx context.Context, dir string) (Documents, error) {
-	r := remoteOf(s.set)
-	if r == nil {
-		return s.writePath(ctx, dir)
+	var d Documents
+	var err error
+	if r := remoteOf(s.set); r == nil {
+		d, err = s.writePath(ctx, dir)
+	} else if err = s.provide(ctx, r); err == nil {
+		d, err = s.writeRemote(ctx, r, dir)
 	}
-	if err := s.provide(ctx, r); err != nil {
+	if err != nil {
 		return Documents{}, err
 	}
-	return s.writeRemote(ctx, r, dir)
+	if info, err := os.Stat(d.Train); err == nil && info.Size() < s.o.least {
+		return Documents{}, bad(wantHint, "%s has only %d bytes to train on, in %s: at least %d are needed",
+			s.set, info.Size(), counted(d.Documents, "document", "documents"), s.o.least)
+	}
+	return d, nil
 }
 
 // writePath reads the files of the user's own and splits their documents.

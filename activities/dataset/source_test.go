@@ -42,7 +42,7 @@ func tree(t *testing.T, files map[string]string) string {
 
 func fromPath(t *testing.T, path string) (Documents, error) {
 	t.Helper()
-	return write(t, experiment.Dataset{Path: path}, Options{})
+	return write(t, experiment.Dataset{Path: path}, Options{least: 1})
 }
 
 // story is a document of its own.
@@ -64,7 +64,7 @@ func TestDirectory(t *testing.T) {
 	require.Equal(t, "mine", d.Name)
 	require.Equal(t, 201, d.Documents)
 	require.Equal(t, LeftOut{Empty: 2, Zero: 1, Copies: 1, NoText: 2, Hidden: 2, Links: 1}, d.LeftOut)
-	require.Equal(t, "left out: 2 empty documents, 1 documents with a zero byte, 1 copies, 2 files that are no text, 2 hidden files, 1 links", d.LeftOut.String())
+	require.Equal(t, "left out: 2 empty documents, 1 document with a zero byte, 1 copy, 2 files without text, 2 hidden files, 1 link", d.LeftOut.String())
 
 	train, val := docsOf(t, d.Train), docsOf(t, d.Val)
 	require.Len(t, append(train, val...), 201)
@@ -350,20 +350,18 @@ func TestPathsThatCannotBeUsed(t *testing.T) {
 	for name, want := range map[string]string{
 		"missing.txt": "there is no " + dir + "/missing.txt",
 		"empty.txt":   "empty.txt is empty",
-		"one.txt":     "there are only 1 documents of 11 bytes in all",
+		"one.txt":     "there is too little to train and to validate on: 1 document, 11 bytes of text",
 		"binary.txt":  "binary.txt is not a text",
 		"utf16.txt":   "utf16.txt is not a text",
-		"none":        "none has no file of text, .jsonl or .parquet (left out: 1 files that are no text)",
-		"nothing":     "nothing has no file of text, .jsonl or .parquet (left out: 1 hidden files)",
-		"copies":      "there are only 1 documents of 4 bytes",
-		"one.txt/x":   "not a directory",
+		"none":        "none has no file of text, .jsonl or .parquet (left out: 1 file without text)",
+		"nothing":     "nothing has no file of text, .jsonl or .parquet (left out: 1 hidden file)",
+		"copies":      "1 document, 4 bytes of text",
+		"one.txt/x":   "there is no " + dir + "/one.txt/x",
 	} {
 		_, err := fromPath(t, filepath.Join(dir, name))
 		require.ErrorContains(t, err, want)
-		if name != "one.txt/x" {
-			require.True(t, input(t, err), name)
-			require.NotEmpty(t, hint(t, err), name)
-		}
+		require.True(t, input(t, err), name)
+		require.NotEmpty(t, hint(t, err), name)
 	}
 	_, err := Find(experiment.Dataset{Name: experiment.GoSource}, Options{})
 	require.Error(t, err)
@@ -381,6 +379,36 @@ func TestPathsThatMayNotBeRead(t *testing.T) {
 	require.NoError(t, os.Chmod(filepath.Join(dir, "a.txt"), 0))
 	_, err := fromPath(t, dir)
 	require.ErrorContains(t, err, "a.txt cannot be read: permission denied")
+}
+
+// A look finds what can be seen without reading everything.
+func TestLook(t *testing.T) {
+	whole, err := os.ReadFile(parquetOf(t, textRows(100)))
+	require.NoError(t, err)
+	dir := tree(t, map[string]string{
+		"small.txt": "Only this.\n", "empty.txt": "", "enough.txt": strings.Repeat("text\n", 20_000),
+		"good/a.parquet": string(whole), "cut/a.parquet": string(whole[:len(whole)-5]), "cut/enough.txt": strings.Repeat("text\n", 20_000),
+	})
+	for name, want := range map[string]string{
+		"enough.txt": "", "good": "", "small.txt": "has only 11 bytes of text: at least 65536", "empty.txt": "is empty",
+		"cut": "cut/a.parquet is no whole parquet file",
+	} {
+		s, err := Find(experiment.Dataset{Path: filepath.Join(dir, name)}, Options{})
+		require.NoError(t, err)
+		if err := s.Look(t.Context()); want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, want)
+			require.True(t, input(t, err))
+		}
+	}
+	for fetch, want := range map[bool]bool{true: true, false: false} {
+		s, err := Find(tiny, Options{Cache: t.TempDir(), Fetch: fetch, Base: "http://127.0.0.1:1"})
+		require.NoError(t, err)
+		require.Equal(t, want, s.Look(t.Context()) == nil)
+	}
+	_, err = write(t, experiment.Dataset{Path: filepath.Join(dir, "good")}, Options{})
+	require.ErrorContains(t, err, "to train on, in 100 documents: at least 65536 are needed")
 }
 
 // The data sets that bring their own validation text keep it apart, and only
@@ -417,9 +445,9 @@ func TestOwnValidation(t *testing.T) {
 	require.Len(t, o.spans(), 4, "the damaged shard was fetched again")
 
 	// More shards of the same set use what is there.
-	_, err = write(t, experiment.Dataset{Name: experiment.ClimbMix, Shards: 3}, Options{Cache: opts.Cache})
+	_, err = write(t, experiment.Dataset{Name: experiment.ClimbMix, Shards: 3}, Options{Cache: opts.Cache, least: 1})
 	require.ErrorContains(t, err, "the data set climbmix:3 is not prepared: 3 of its 4 files are in ")
-	require.Equal(t, "autoresearch prepare --dataset climbmix:3", hint(t, err))
+	require.Equal(t, "fetch it with: autoresearch prepare --dataset climbmix:3", hint(t, err))
 	_, err = write(t, experiment.Dataset{Name: experiment.ClimbMix, Shards: 3}, opts)
 	require.NoError(t, err)
 	require.Len(t, o.spans(), 5)

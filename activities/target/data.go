@@ -185,7 +185,7 @@ func (m *maker) build(ctx context.Context, tmp, key string, read dataset.Count, 
 		Files int `json:"files"` // documents, of any data set
 	}
 	if err := evaluatorResult(o, out.Bytes(), &built); err != nil {
-		return Corpus{}, refusedData(o, err)
+		return Corpus{}, m.refused(o, tmp, err)
 	}
 	c := built.Corpus
 	if len(c.Fingerprint) < 16 || !filepath.IsLocal(c.Fingerprint) || strings.ContainsAny(c.Fingerprint, "/.") {
@@ -205,13 +205,16 @@ func (m *maker) build(ctx context.Context, tmp, key string, read dataset.Count, 
 	return c, nil
 }
 
-// refusedData tells a data set that the evaluator refuses from trouble of its
-// process. Its last words are for people.
-func refusedData(o sandbox.Outcome, err error) error {
+// refused tells a data set that the evaluator refuses from trouble of its
+// process. Its last words are for people, who do not know our temporary files.
+func (m *maker) refused(o sandbox.Outcome, tmp string, err error) error {
 	if o.ExitCode != 1 || o.Stopped != nil || diskFull(o.Tail) != nil || len(o.Tail) == 0 {
 		return err
 	}
 	words := strings.TrimPrefix(o.Tail[len(o.Tail)-1], "evaluate: ")
+	for _, name := range []string{"train.docs", "val.docs"} {
+		words = strings.ReplaceAll(words, filepath.Join(tmp, name), m.Dataset.String())
+	}
 	return dataset.Refuse("choose another data set or another vocabulary", "%s", words)
 }
 

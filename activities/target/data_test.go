@@ -94,14 +94,14 @@ func TestDataOfAPath(t *testing.T) {
 }
 
 func TestDataThatCannotBeMade(t *testing.T) {
-	home := t.TempDir()
+	home, large := t.TempDir(), texts(t, 100)
 	for name, c := range map[string]struct {
 		spec DataSpec
 		want string
 	}{
 		"no such path":           {dataIn(home, experiment.Dataset{Path: "/no/such/place"}, 256), "there is no /no/such/place"},
-		"too little":             {dataIn(home, experiment.Dataset{Path: texts(t, 20)}, 256), "of text to train on, in 20 documents: at least 65536 are needed"},
-		"refused by evaluator":   {dataIn(home, experiment.Dataset{Path: texts(t, 100)}, 60000), "too little text for a vocabulary of 60000"},
+		"too little":             {dataIn(home, experiment.Dataset{Path: texts(t, 20)}, 256), " to train on, in 20 documents: at least 65536 are needed"},
+		"refused by evaluator":   {dataIn(home, experiment.Dataset{Path: large}, 60000), "learning from " + large + ": too little text"},
 		"not prepared":           {dataIn(home, experiment.Dataset{Name: experiment.TinyStories}, 256), "the data set tinystories is not prepared: 0 of its 2 files"},
 		"another target's needs": {dataIn(home, experiment.Dataset{Name: experiment.ClimbMix, Shards: 4}, 256), "climbmix:4 is not prepared: 0 of its 5 files"},
 	} {

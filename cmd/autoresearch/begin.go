@@ -105,6 +105,9 @@ func startedWith(ctx context.Context, c *cluster.Cluster, tag string) (*experime
 func (a *app) carryOut(ctx context.Context, c *cluster.Cluster, what action, s experiment.Settings, k known, g given) error {
 	a.note("proposer  %s", a.proposerNote(s.WithDefaults().Proposer))
 	a.note("budget    %s", settingsNote(s.WithDefaults()))
+	if !s.OnDefaultData() && a.provided == "" {
+		a.note("data      %s", dataNote(s))
+	}
 	if what == begin || what == goOn { // others may have other limits by now
 		a.note("limits    %s", limits(s.Limits))
 		if s.Approval.On() {

@@ -8,6 +8,7 @@
 //	failure.go    errors with a hint and an exit code
 //	home.go       the home: where it is, whether it can be used
 //	preflight.go  what is checked before any work starts
+//	dataset.go    the data set, as it is named on the command line
 //	llm.go        the language model, asked before any work starts
 //	campaigns.go  which campaigns there are, and which one is meant
 //	source.go     answers of the workflow, or else of the ledger

@@ -7,6 +7,7 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 
+	"github.com/autoresearch-go/autoresearch/activities/dataset"
 	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/workers"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
@@ -94,6 +95,7 @@ func classify(err error) *failure {
 	var missing *serviceerror.NotFound
 	var inUse *workers.InUseError
 	var neighbour *workers.NamespaceInUseError
+	var unusable *dataset.Error
 	switch {
 	case errors.Is(err, ledger.ErrDamaged):
 		f.hint = "restore the file from a copy, or start another campaign with another --tag"
@@ -102,6 +104,8 @@ func classify(err error) *failure {
 		if f.hint == "" {
 			f.hint = "start it with 'autoresearch up' or 'autoresearch worker'"
 		}
+	case errors.As(err, &unusable) && unusable.Input:
+		f.code = exitUsage
 	case errors.As(err, &inUse), errors.As(err, &neighbour):
 		f.code = exitConflict
 	case errors.As(err, &missing):

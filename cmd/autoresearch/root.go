@@ -26,6 +26,7 @@ type app struct {
 	model    string // the language model and its server, once it has answered
 	away     bool   // the work is done by workers elsewhere
 	began    bool   // the command line was understood
+	provided string // the data that were made already, as flags
 }
 
 const rootHelp = `autoresearch improves a program while you sleep: it proposes a change, trains
@@ -53,7 +54,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print data and errors as JSON")
 	f.BoolVar(&a.noColor, "no-color", false, "no color and no redrawn lines (also NO_COLOR=1)")
 	groups(root,
-		group{"run", "Run:", []*cobra.Command{newUp(a), newDoctor(a), newWorker(a), newStart(a), newEngine(a)}},
+		group{"run", "Run:", []*cobra.Command{newUp(a), newDoctor(a), newPrepare(a), newWorker(a), newStart(a), newEngine(a)}},
 		group{"read", "Read:", []*cobra.Command{newStatus(a), newBest(a), newHistory(a), newShow(a), newPlot(a)}},
 		group{"steer", "Steer a running campaign:", []*cobra.Command{
 			newPause(a), newResume(a), newStop(a), newHint(a), newPropose(a), newApprove(a), newReject(a), newApproval(a),

@@ -33,6 +33,7 @@ func settingsFlags(f *pflag.FlagSet, s *experiment.Settings) {
 	f.StringVar(&s.Target, "target", "", "`NAME` of the program under research (default gogpt)")
 	f.Uint64Var(&s.Seed, "seed", 0, "root of all random choices (default: from the tag)")
 	f.IntVar(&s.Cores, "cores", 0, "CPU `CORES` of each training run (default: those of the machine, divided by --parallel)")
+	datasetFlags(f, s)
 	approvalFlags(f, &s.Approval)
 }
 

@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"os"
+	"path/filepath"
+
 	"github.com/spf13/cobra"
 
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -18,6 +22,9 @@ func newStart(a *app) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx := cmd.Context()
 			a.away = true
+			if err := a.checkDataset(&s, cmd.Flags()); err != nil {
+				return err
+			}
 			if _, err := checkSettings(s, cmd.Flags()); err != nil {
 				return err
 			}
@@ -46,6 +53,9 @@ func newStart(a *app) *cobra.Command {
 				if err := a.checkNew(ctx, settings, g); err != nil {
 					return err
 				}
+				if err := a.provideHere(ctx, settings); err != nil {
+					return err
+				}
 			} else if what == goOn {
 				if err := a.checkModel(ctx, settings, true); err != nil {
 					return err
@@ -59,6 +69,26 @@ func newStart(a *app) *cobra.Command {
 	}
 	settingsFlags(c.Flags(), &s)
 	return c
+}
+
+// provideHere makes the data set of a new campaign if its worker's home is this
+// one, as far as we can tell: it is there, and so is a checkout.
+func (a *app) provideHere(ctx context.Context, s experiment.Settings) error {
+	if s.OnDefaultData() {
+		return nil
+	}
+	t, err := defaultTarget()
+	if err != nil {
+		return err
+	}
+	top, _ := checkCheckout(ctx, a.dir, t)
+	_, homeErr := os.Stat(string(a.home()))
+	_, dataErr := os.Stat(s.Dataset)
+	if top == "" || homeErr != nil || filepath.IsAbs(s.Dataset) && dataErr != nil {
+		a.note("note      the worker's home must have the data: autoresearch prepare%s", dataArgs(s))
+		return nil
+	}
+	return a.provideData(ctx, top, s)
 }
 
 // started tells what was done, and what is still needed.

@@ -73,6 +73,9 @@ func (u *up) check(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	if err := u.checkDataset(&u.settings, cmd.Flags()); err != nil {
+		return err
+	}
 	t, err := checkSettings(u.withTarget(cmd.Context()), cmd.Flags())
 	if err != nil {
 		return err
@@ -93,7 +96,13 @@ func (u *up) check(cmd *cobra.Command) error {
 	if err := u.checkEarly(cmd.Context(), u.settings, u.given); err != nil {
 		return err
 	}
-	return u.checkHome()
+	if err := u.checkHome(); err != nil {
+		return err
+	}
+	if isNew, err := u.isNew(cmd.Context(), u.settings); !isNew || err != nil || u.dirty != nil {
+		return err
+	}
+	return u.provideData(cmd.Context(), u.top, u.settings)
 }
 
 // withTarget is the settings with the target of the campaign that they name, so
@@ -109,15 +118,17 @@ func (u *up) withTarget(ctx context.Context) experiment.Settings {
 // checkEarly looks at what only a new campaign needs, where the ledger alone
 // tells that it is one. Otherwise this waits until the campaign is found.
 func (a *app) checkEarly(ctx context.Context, s experiment.Settings, g given) error {
-	all, err := a.recorded(ctx)
-	if err != nil {
+	if isNew, err := a.isNew(ctx, s); !isNew || err != nil {
 		return err
 	}
-	named := func(c experiment.Campaign) bool { return s.Tag == "" || c.Tag() == s.Tag }
-	if slices.ContainsFunc(all, named) {
-		return nil
-	}
 	return a.checkNew(ctx, a.complete(s), g)
+}
+
+// isNew says whether the ledger alone tells that a new campaign is meant.
+func (a *app) isNew(ctx context.Context, s experiment.Settings) (bool, error) {
+	all, err := a.recorded(ctx)
+	named := func(c experiment.Campaign) bool { return s.Tag == "" || c.Tag() == s.Tag }
+	return !slices.ContainsFunc(all, named), err
 }
 
 // checkNew refuses what a new campaign could not do anything with.
@@ -215,7 +226,10 @@ func (u *up) ready(ctx context.Context, c *cluster.Cluster, what action, s exper
 	case what == begin:
 		s = u.complete(s)
 		s.Cores = cmp.Or(s.Cores, coresOf(s.Slots()))
-		return s, u.checkNew(ctx, s, u.given)
+		if err := u.checkNew(ctx, s, u.given); err != nil {
+			return s, err
+		}
+		return s, u.provideData(ctx, u.top, s)
 	case what == finished:
 		return s, nil
 	}

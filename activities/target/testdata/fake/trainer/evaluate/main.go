@@ -49,7 +49,7 @@ func makeData(out, docs, valDocs string, vocab int) {
 		val, _ = os.ReadFile(valDocs)
 	}
 	if vocab == 60000 {
-		fmt.Fprintln(os.Stderr, "reading...\nevaluate: too little text for a vocabulary of 60000")
+		fmt.Fprintf(os.Stderr, "reading...\nevaluate: learning from %s: too little text\n", docs)
 		os.Exit(1)
 	}
 	info := map[string]any{
