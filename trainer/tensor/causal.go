@@ -44,12 +44,16 @@ func (b *band) sees(i int) (from, to int) {
 	return max(0, to-b.window), to
 }
 
-// rows runs f for every row: its first element and the range it sees.
-func (b *band) rows(d *Device, f func(at, from, to int)) {
-	d.pool.run(b.batch*b.t, max(1, elemGrain/2/b.s), func(_, lo, hi int) {
+// bandRows runs f, which captures nothing, for every row: its first element and
+// the range it sees.
+func (c *call) bandRows(f func(c *call, at, from, to int)) {
+	b := c.band()
+	c.arg.line = f
+	c.par(b.batch*b.t, max(1, elemGrain/2/b.s), func(c *call, _, lo, hi int) {
+		b := c.band()
 		for r := lo; r < hi; r++ {
 			from, to := b.sees(r % b.t)
-			f(r*b.s, from, to)
+			c.arg.line(c, r*b.s, from, to)
 		}
 	})
 }
@@ -57,17 +61,18 @@ func (b *band) rows(d *Device, f func(at, from, to int)) {
 var opCausalMask = register(Op{
 	Name: "causal_mask", Arity: 1, Ints: []string{"window"}, Infer: inferCausal,
 	Forward: func(c *call) {
-		b, x, y := c.band(), c.in[0].data, c.out.data
-		b.rows(c.dev, func(at, from, to int) {
-			clear(y[at : at+from])
-			copy(y[at+from:at+to], x[at+from:at+to])
-			clear(y[at+to : at+b.s])
+		c.bandRows(func(c *call, at, from, to int) {
+			x, y := c.in[0].data[at:], c.out.data[at:at+c.band().s]
+			clear(y[:from])
+			copy(y[from:to], x[from:to])
+			clear(y[to:])
 		})
 	},
 	Backward: func(c *call) {
-		b, dx, dy := c.band(), c.din(0), c.dout
-		b.rows(c.dev, func(at, from, to int) {
-			c.dev.kern.Add(dx[at+from:at+to], dx[at+from:at+to], dy[at+from:at+to])
+		c.arg.g = c.din(0)
+		c.bandRows(func(c *call, at, from, to int) {
+			dx := c.arg.g[at+from : at+to]
+			c.dev.kern.Add(dx, dx, c.dout[at+from:at+to])
 		})
 	},
 })
@@ -75,22 +80,21 @@ var opCausalMask = register(Op{
 var opCausalSoftmax = register(Op{
 	Name: "causal_softmax", Arity: 1, Ints: []string{"window"}, Infer: inferCausal,
 	Forward: func(c *call) {
-		b, x, y, k := c.band(), c.in[0].data, c.out.data, c.dev.kern
-		b.rows(c.dev, func(at, from, to int) {
-			seen := x[at+from : at+to]
-			live := y[at+from : at+to]
-			s := k.ExpSub(live, seen, k.Max(seen))
-			k.Scale(live, live, 1/s)
-			clear(y[at : at+from])
-			clear(y[at+to : at+b.s])
+		c.bandRows(func(c *call, at, from, to int) {
+			k, x, y := c.dev.kern, c.in[0].data[at+from:at+to], c.out.data[at:at+c.band().s]
+			s := k.ExpSub(y[from:to], x, k.Max(x))
+			k.Scale(y[from:to], y[from:to], 1/s)
+			clear(y[:from])
+			clear(y[to:])
 		})
 	},
 	Backward: func(c *call) {
-		b, y, dy, dx, k := c.band(), c.out.data, c.dout, c.din(0), c.dev.kern
-		b.rows(c.dev, func(at, from, to int) {
-			s := k.Dot(y[at+from:at+to], dy[at+from:at+to])
-			for i := at + from; i < at+to; i++ {
-				dx[i] += y[i] * (dy[i] - s)
+		c.arg.g = c.din(0)
+		c.bandRows(func(c *call, at, from, to int) {
+			y, dy, dx := c.out.data[at+from:at+to], c.dout[at+from:at+to], c.arg.g[at+from:at+to]
+			s := c.dev.kern.Dot(y, dy)
+			for i, p := range y {
+				dx[i] += p * (dy[i] - s)
 			}
 		})
 	},

@@ -26,10 +26,11 @@ var opCausalMatMul = register(Op{
 		return checked(out)
 	},
 	Forward: func(c *call) {
-		b, d, n := c.band(), c.dev, c.out.Dim(-1)
-		finite := d.allFinite(c.in[1].data)
-		blocks := (b.t + attnBlock - 1) / attnBlock
-		d.pool.each(b.batch*blocks, func(w, i int) {
+		b := c.band()
+		c.arg.flag = c.dev.allFinite(c.in[1].data)
+		c.arg.n[0] = (b.t + attnBlock - 1) / attnBlock
+		c.each(b.batch*c.arg.n[0], func(c *call, w, i int) {
+			b, d, n, blocks, finite := c.band(), c.dev, c.out.Dim(-1), c.arg.n[0], c.arg.flag
 			lo := i % blocks * attnBlock
 			p := c.block(&b, i/blocks, lo, min(lo+attnBlock, b.t))
 			out := c.out.data[(p.entry*b.t+lo)*n:]
@@ -50,9 +51,9 @@ var opCausalMatMul = register(Op{
 		})
 	},
 	Backward: func(c *call) {
-		b, d, n := c.band(), c.dev, c.out.Dim(-1)
-		dx, dv := c.din(0), c.din(1)
-		d.pool.each(b.batch, func(w, entry int) { // dv has one writer per entry
+		c.arg.a, c.arg.b = c.din(0), c.din(1)
+		c.each(c.band().batch, func(c *call, w, entry int) { // dv has one writer per entry
+			b, d, n, dx, dv := c.band(), c.dev, c.out.Dim(-1), c.arg.a, c.arg.b
 			buf := d.tmp(w, attnBlock*b.s)
 			for lo := 0; lo < b.t; lo += attnBlock {
 				p := c.block(&b, entry, lo, min(lo+attnBlock, b.t))

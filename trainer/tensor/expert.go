@@ -33,9 +33,11 @@ var opExpertMatMul = register(Op{
 		defer d.mem.release(mark)
 		r := c.route()
 		x, out := r.gather(c.in[0].data, r.k), d.mem.alloc(len(y))
-		r.each(func(e, lo, n int) {
-			d.gemm(n, r.n, r.k, rowMajor(x[lo*r.k:], r.k), transposed(r.matrix(c.in[1].data, e), r.k), out[lo*r.n:], false)
-		})
+		for e := range r.e {
+			if lo, n := r.rows(e); n > 0 {
+				d.gemm(n, r.n, r.k, rowMajor(x[lo*r.k:], r.k), transposed(r.matrix(c.in[1].data, e), r.k), out[lo*r.n:], false)
+			}
+		}
 		if len(r.order) < len(c.in[2].data) {
 			fillNaN(y) // rows with an unknown expert
 		}
@@ -55,17 +57,21 @@ var opExpertMatMul = register(Op{
 		dy := r.gather(c.dout, r.n)
 		if dw != nil { // dw = dyᵀ x for each expert
 			x := r.gather(c.in[0].data, r.k)
-			r.each(func(e, lo, n int) {
-				d.gemm(r.n, r.k, n, transposed(dy[lo*r.n:], r.n), rowMajor(x[lo*r.k:], r.k), r.matrix(dw, e), true)
-			})
+			for e := range r.e {
+				if lo, n := r.rows(e); n > 0 {
+					d.gemm(r.n, r.k, n, transposed(dy[lo*r.n:], r.n), rowMajor(x[lo*r.k:], r.k), r.matrix(dw, e), true)
+				}
+			}
 		}
 		if dx == nil {
 			return
 		}
 		g := d.mem.alloc(len(r.order) * r.k)
-		r.each(func(e, lo, n int) {
-			d.gemm(n, r.k, r.n, rowMajor(dy[lo*r.n:], r.n), rowMajor(r.matrix(c.in[1].data, e), r.k), g[lo*r.k:], false)
-		})
+		for e := range r.e {
+			if lo, n := r.rows(e); n > 0 {
+				d.gemm(n, r.k, r.n, rowMajor(dy[lo*r.n:], r.n), rowMajor(r.matrix(c.in[1].data, e), r.k), g[lo*r.k:], false)
+			}
+		}
 		for i, row := range r.order {
 			to := dx[int(row)*r.k:][:r.k]
 			d.kern.Add(to, to, g[i*r.k:][:r.k])
@@ -82,9 +88,9 @@ type routing struct {
 }
 
 // route sorts the rows; its memory is the caller's to release.
-func (c *call) route() *routing {
+func (c *call) route() routing {
 	w, ids := c.in[1].shape, c.in[2].ints()
-	r := &routing{dev: c.dev, e: w[0], n: w[1], k: w[2]}
+	r := routing{dev: c.dev, e: w[0], n: w[1], k: w[2]}
 	checkIDs(c.op.Name, ids, r.e)
 	r.start = asInts(c.dev.mem.alloc(r.e + 1))
 	clear(r.start)
@@ -97,7 +103,8 @@ func (c *call) route() *routing {
 		r.start[e+1] += r.start[e]
 	}
 	r.order = asInts(c.dev.mem.alloc(len(ids)))[:r.start[r.e]]
-	next := slices.Clone(r.start[:r.e])
+	next := asInts(c.dev.mem.alloc(r.e))
+	copy(next, r.start)
 	for row, id := range ids {
 		if id >= 0 {
 			r.order[next[id]] = int32(row)
@@ -107,14 +114,8 @@ func (c *call) route() *routing {
 	return r
 }
 
-// each visits the experts that have rows: n of them, from lo on in order.
-func (r *routing) each(f func(e, lo, n int)) {
-	for e := range r.e {
-		if lo, hi := int(r.start[e]), int(r.start[e+1]); lo < hi {
-			f(e, lo, hi-lo)
-		}
-	}
-}
+// rows of an expert: n of them, from lo on in order.
+func (r *routing) rows(e int) (lo, n int) { return int(r.start[e]), int(r.start[e+1] - r.start[e]) }
 
 // gather copies rows of size n of src into the order of experts.
 func (r *routing) gather(src []float32, n int) []float32 {

@@ -132,21 +132,21 @@ var (
 	opMax  = register(Op{
 		Name: "max", Arity: 1, Ints: []string{"axis"}, Infer: inferReduce,
 		Forward: func(c *call) {
-			l, x, y := c.lanes(), c.in[0].data, c.out.data
-			l.each(c.dev, func(line, base, stride int) {
+			c.lines(func(c *call, line, base, stride int) {
+				x := c.in[0].data
 				m := x[base]
-				for i := range l.n {
+				for i := range c.lanes().n {
 					m = max(m, x[base+i*stride]) // the builtin keeps NaN
 				}
-				y[line] = m
+				c.out.data[line] = m
 			})
 		},
 		Backward: func(c *call) { // to the first of the largest
-			l, x, y, dx := c.lanes(), c.in[0].data, c.out.data, c.din(0)
-			l.each(c.dev, func(line, base, stride int) {
-				for i := range l.n {
-					if x[base+i*stride] == y[line] {
-						dx[base+i*stride] += c.dout[line]
+			c.arg.g = c.din(0)
+			c.lines(func(c *call, line, base, stride int) {
+				for i := base; i < base+c.lanes().n*stride; i += stride {
+					if c.in[0].data[i] == c.out.data[line] {
+						c.arg.g[i] += c.dout[line]
 						return
 					}
 				}
@@ -156,22 +156,21 @@ var (
 	opCumSum = register(Op{
 		Name: "cumsum", Arity: 1, Ints: []string{"axis"}, Infer: inferSame,
 		Forward: func(c *call) {
-			l, x, y := c.lanes(), c.in[0].data, c.out.data
-			l.each(c.dev, func(_, base, stride int) {
+			c.lines(func(c *call, _, base, stride int) {
 				var s float32
-				for i := range l.n {
-					s += x[base+i*stride]
-					y[base+i*stride] = s
+				for i := base; i < base+c.lanes().n*stride; i += stride {
+					s += c.in[0].data[i]
+					c.out.data[i] = s
 				}
 			})
 		},
 		Backward: func(c *call) {
-			l, dx := c.lanes(), c.din(0)
-			l.each(c.dev, func(_, base, stride int) {
+			c.arg.g = c.din(0)
+			c.lines(func(c *call, _, base, stride int) {
 				var s float32
-				for i := l.n - 1; i >= 0; i-- {
-					s += c.dout[base+i*stride]
-					dx[base+i*stride] += s
+				for i := base + (c.lanes().n-1)*stride; i >= base; i -= stride {
+					s += c.dout[i]
+					c.arg.g[i] += s
 				}
 			})
 		},

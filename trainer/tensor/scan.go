@@ -19,22 +19,25 @@ var opScan = register(Op{
 		return in[0], checkAxis(a, in[0])
 	},
 	Forward: func(c *call) {
-		x, a, y := c.in[0].data, c.in[1].data, c.out.data
-		c.scanned(func(from, n, step int, first, _ bool) {
-			if first {
+		c.scanned(func(c *call, k, from, n int) {
+			x, a, y := c.in[0].data, c.in[1].data, c.out.data
+			if k == 0 {
 				copy(y[from:from+n], x[from:from+n])
 				return
 			}
+			step := c.lanes().inner
 			for i := from; i < from+n; i++ {
 				y[i] = a[i]*y[i-step] + x[i]
 			}
 		}, false)
 	},
 	Backward: func(c *call) {
-		a, y, dx, da := c.in[1].data, c.out.data, c.din(0), c.din(1)
-		// g is the whole gradient of y: of later steps too.
-		g := c.dev.mem.alloc(len(y))
-		c.scanned(func(from, n, step int, first, last bool) {
+		c.arg.a, c.arg.b = c.din(0), c.din(1)
+		c.arg.g = c.dev.mem.alloc(len(c.out.data))
+		c.scanned(func(c *call, k, from, n int) {
+			a, y, dx, da := c.in[1].data, c.out.data, c.arg.a, c.arg.b
+			g := c.arg.g // the whole gradient of y: of later steps too
+			last, step := k == c.lanes().n-1, c.lanes().inner
 			for i := from; i < from+n; i++ {
 				g[i] = c.dout[i]
 				if !last {
@@ -43,7 +46,7 @@ var opScan = register(Op{
 				if dx != nil {
 					dx[i] += g[i]
 				}
-				if da != nil && !first {
+				if da != nil && k > 0 {
 					da[i] += g[i] * y[i-step]
 				}
 			}
@@ -51,20 +54,22 @@ var opScan = register(Op{
 	},
 })
 
-// scanned visits the rows along the axis in order, or backwards, n elements at
-// a time; step is the distance to the row before or after. Threads own columns.
-func (c *call) scanned(row func(from, n, step int, first, last bool), back bool) {
+// scanned visits the rows along the axis in order, or backwards: row k, n
+// elements from from on. row captures nothing. Threads own columns.
+func (c *call) scanned(row func(c *call, k, from, n int), back bool) {
 	l := c.lanes()
-	c.dev.pool.run(l.outer*l.inner, max(1, elemGrain/l.n), func(_, lo, hi int) {
+	c.arg.line, c.arg.flag = row, back
+	c.par(l.outer*l.inner, max(1, elemGrain/l.n), func(c *call, _, lo, hi int) {
+		l := c.lanes()
 		for lo < hi {
 			o, col := lo/l.inner, lo%l.inner
 			n := min(l.inner-col, hi-lo)
-			for k := range l.n {
-				i := k
-				if back {
-					i = l.n - 1 - k
+			for i := range l.n {
+				k := i
+				if c.arg.flag {
+					k = l.n - 1 - i
 				}
-				row((o*l.n+i)*l.inner+col, n, l.inner, i == 0, i == l.n-1)
+				c.arg.line(c, k, (o*l.n+k)*l.inner+col, n)
 			}
 			lo += n
 		}

@@ -91,13 +91,9 @@ var (
 	})
 	opShift = register(Op{
 		Name: "shift", Arity: 1, Ints: []string{"axis", "n"},
-		Infer: func(a Attrs, in []Spec) (Spec, error) { return in[0], checkAxis(a, in[0]) },
-		Forward: func(c *call) {
-			c.shifted(func(out, in []float32) { copy(out, in) }, c.out.data, c.in[0].data, true)
-		},
-		Backward: func(c *call) {
-			c.shifted(func(dy, dx []float32) { c.dev.kern.Add(dx, dx, dy) }, c.dout, c.din(0), false)
-		},
+		Infer:    func(a Attrs, in []Spec) (Spec, error) { return in[0], checkAxis(a, in[0]) },
+		Forward:  func(c *call) { c.shifted(c.out.data, c.in[0].data, false) },
+		Backward: func(c *call) { c.shifted(c.dout, c.din(0), true) },
 	})
 )
 
@@ -216,28 +212,29 @@ func (c *call) concat(back bool) {
 	}
 }
 
-// shifted pairs the part of out that has a source with that source; the rest
-// of out is cleared when fill is set.
-func (c *call) shifted(pair func(out, in []float32), out, in []float32, fill bool) {
-	l, n := c.lanes(), c.int(1)
-	n = max(-l.n, min(l.n, n))
-	size := l.n * l.inner
-	c.dev.pool.run(l.outer, max(1, elemGrain/size), func(_, from, to int) {
+// shifted copies in to out and clears what has no source, or adds out back to
+// in.
+func (c *call) shifted(out, in []float32, back bool) {
+	l := c.lanes()
+	c.arg.a, c.arg.b, c.arg.flag = out, in, back
+	c.par(l.outer, max(1, elemGrain/(l.n*l.inner)), func(c *call, _, from, to int) {
+		l := c.lanes()
+		size := l.n * l.inner
+		n := max(-l.n, min(l.n, c.int(1))) * l.inner
 		for i := from; i < to; i++ {
-			o, x := out[i*size:(i+1)*size], in[i*size:(i+1)*size]
-			k := n * l.inner
-			switch {
-			case n >= 0:
-				pair(o[k:], x[:size-k])
-				if fill {
-					clear(o[:k])
-				}
-			default:
-				pair(o[:size+k], x[-k:])
-				if fill {
-					clear(o[size+k:])
-				}
+			o, x := c.arg.a[i*size:(i+1)*size], c.arg.b[i*size:(i+1)*size]
+			lost := o[:max(n, 0)]
+			if n >= 0 {
+				o, x = o[n:], x[:size-n]
+			} else {
+				o, x, lost = o[:size+n], x[-n:], o[size+n:]
 			}
+			if c.arg.flag {
+				c.dev.kern.Add(x, x, o)
+				continue
+			}
+			copy(o, x)
+			clear(lost)
 		}
 	})
 }

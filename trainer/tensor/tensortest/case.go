@@ -34,7 +34,7 @@ const (
 
 // Cases lists every case.
 func Cases() []Case {
-	return slices.Concat(unaryCases(), binaryCases(), reduceCases(), rowCases(), scanCases(), productCases(),
+	return slices.Concat(unaryCases(), binaryCases(), reduceCases(), rowCases(), scanCases(), productCases(), squareCases(),
 		causalCases(), expertCases(), attentionCases(), timeCases(), shapeCases(), indexCases(), lossCases())
 }
 

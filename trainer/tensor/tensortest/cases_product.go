@@ -64,6 +64,17 @@ func productCases() (l []Case) {
 	return l
 }
 
+// squareCases multiply a matrix with itself, which backends may do by halves.
+func squareCases() (l []Case) {
+	for _, shape := range [][]int{{3, 4}, {70, 5}, {33, 130}} {
+		l = append(l, Case{Op: "matmul_t", Name: fmt.Sprint("itself ", shape), In: []Input{floats(shape...)}, Tol: 1e-5,
+			Build: func(in tensors) *tensor.Tensor { return in[0].MatMulT(in[0]) },
+			Ref:   func(in arrays) *Array { return matmul(in[0], in[0], true) },
+			Reads: func(_ int, e, o []int) bool { return e[0] == o[0] || e[0] == o[1] }})
+	}
+	return l
+}
+
 // sees says which column j of scores [...,T,S] row i sees.
 func sees(t, s, window, i, j int) bool {
 	newest := i + s - t

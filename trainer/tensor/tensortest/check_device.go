@@ -61,6 +61,38 @@ func (s *suite) optimizers(t *testing.T) {
 	}
 }
 
+// smallObjects is how many an operation may leave to the garbage collector in a
+// step, forward and backward: a closure here and there, never data.
+const smallObjects = 10
+
+// memory: repeating an operation takes no more of it.
+func (s *suite) memory(t *testing.T, r *rig) {
+	ids := make([][]int32, len(r.arrays))
+	for k, a := range r.arrays {
+		ids[k] = toInts(a.X)
+	}
+	in, back := r.inputs(), r.differentiable()
+	step := func() {
+		r.dev.Reset()
+		for k, a := range r.arrays {
+			if a.Int {
+				in[k] = r.dev.Ints(ids[k], a.Shape...)
+			}
+		}
+		if y := r.Build(in).Reshape(-1); back {
+			y.Sum(0).Backward()
+		}
+	}
+	step()
+	peak := r.dev.PeakBytes()
+	if n := testing.AllocsPerRun(5, step); n > smallObjects {
+		t.Errorf("a step allocates %v times, want at most %d", n, smallObjects)
+	}
+	if now := r.dev.PeakBytes(); now != peak {
+		t.Errorf("memory grew from %d to %d bytes", peak, now)
+	}
+}
+
 // lifetimes: what dies with Reset and what does not.
 func (s *suite) lifetimes(t *testing.T) {
 	d, other := s.open(t), s.open(t)
@@ -101,6 +133,17 @@ func (s *suite) lifetimes(t *testing.T) {
 	d.ZeroGrad()
 	p.Detach().Mul(p).Sum(0).Backward()
 	want("dp past a Detach", p.Grad(), 1, 2)
+	var inside *tensor.Tensor
+	outside := p.Scale(3)
+	d.Scope(func() { inside = p.Scale(4) })
+	want("made before a Scope", outside, 3, 6)
+	if err := message(func() { inside.Neg() }); err == nil {
+		t.Error("a tensor outlives its Scope")
+	}
+	d.Reset()
+	if err := message(func() { outside.Host() }); err == nil {
+		t.Error("a tensor outlives Reset")
+	}
 	names := []string{}
 	for _, x := range d.Persistent() {
 		names = append(names, x.Name())

@@ -184,8 +184,11 @@ func stepMistakes(d, other *tensor.Device) []mistake {
 	stale := p.Scale(2)
 	d.Reset()
 	y := d.Ints([]int32{0, 1}, 2)
+	var scoped *tensor.Tensor
+	d.Scope(func() { scoped = p.Scale(2) })
 	return []mistake{
 		{"neg: |shape [2 3]|made before the last Reset|State", func() { stale.Neg() }},
+		{"neg: |shape [2 3]|made in a Scope that has ended|State", func() { scoped.Neg() }},
 		{"mul: input 1 is nil", func() { p.Mul(nil) }},
 		{"add: input 1 lives on another device", func() { p.Add(other.Zeros(2, 3)) }},
 		{"backward: got shape [2 3], want a scalar loss|Mean", func() { p.Scale(1).Backward() }},

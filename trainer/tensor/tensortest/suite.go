@@ -50,6 +50,7 @@ func Run(t *testing.T, o Options) {
 	t.Run("gradients", func(t *testing.T) { s.eachCase(t, s.gradients) })
 	t.Run("nan", func(t *testing.T) { s.eachCase(t, s.nanRule) })
 	t.Run("repeatable", func(t *testing.T) { s.eachCase(t, s.repeatable) })
+	t.Run("memory", func(t *testing.T) { s.eachCase(t, s.memory) })
 	t.Run("optimizers", s.optimizers)
 	t.Run("lifetimes", s.lifetimes)
 	t.Run("mistakes", s.mistakes)
