@@ -5,6 +5,7 @@
 //
 //	go run ./bench/learn -seeds 5
 //	go run ./bench/learn -seeds 3 -budget 20s -set MatrixLR=0.03 -set Depth=3
+//	go run ./bench/learn -seeds 3 -steps 400 -set Depth=3
 //	go run ./bench/learn -seeds 5 -split val
 //
 // It builds the trainer and the evaluator of this checkout, the program with its
@@ -41,6 +42,7 @@ type options struct {
 	seeds  int
 	split  string
 	budget time.Duration
+	steps  int // instead of the budget
 	cores  int
 }
 
@@ -50,6 +52,7 @@ func main() {
 	flag.IntVar(&o.seeds, "seeds", 5, "how many runs, with seeds from 1 on")
 	flag.StringVar(&o.split, "split", dev, "what to score on: dev or val")
 	flag.DurationVar(&o.budget, "budget", time.Minute, "charged time of each run")
+	flag.IntVar(&o.steps, "steps", 0, "train for this many steps instead: what a step teaches, whatever it costs")
 	flag.IntVar(&o.cores, "cores", 2, "cores of each run")
 	flag.Func("set", "change a constant: `Name=value`; may be given several times", func(text string) error {
 		name, value, ok := strings.Cut(text, "=")
@@ -70,7 +73,7 @@ func main() {
 
 // measure prints the table.
 func (o options) measure(ctx context.Context, out io.Writer) error {
-	if flag.NArg() > 0 || o.split != dev && o.split != val || o.seeds < 1 || o.budget <= 0 || o.cores < 1 {
+	if flag.NArg() > 0 || o.split != dev && o.split != val || o.seeds < 1 || o.budget <= 0 || o.steps < 0 || o.cores < 1 {
 		return fmt.Errorf("want -split dev or val, -seeds, -budget and -cores above 0, and no further arguments")
 	}
 	dir, err := os.MkdirTemp("", "learn-")
@@ -82,7 +85,7 @@ func (o options) measure(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s split, %v charged on %d cores%s\n\n", o.split, o.budget, o.cores, settings(o.set))
+	fmt.Fprintf(out, "%s split, %s on %d cores%s\n\n", o.split, o.length(), o.cores, settings(o.set))
 	fmt.Fprintf(out, "seed   val_bpb   steps     tokens   tokens per charged second\n")
 	var runs []result
 	for seed := 1; seed <= o.seeds; seed++ {
@@ -98,6 +101,14 @@ func (o options) measure(ctx context.Context, out io.Writer) error {
 		fmt.Fprintf(out, "xz -9e on the same bytes: %.4f\n", bits)
 	}
 	return nil
+}
+
+// length says how long a run is.
+func (o options) length() string {
+	if o.steps > 0 {
+		return fmt.Sprintf("%d steps", o.steps)
+	}
+	return fmt.Sprintf("%v charged", o.budget)
 }
 
 func settings(set map[string]string) (text string) {

@@ -92,8 +92,12 @@ func (b *bench) run(ctx context.Context, seed int) (r result, err error) {
 		return r, err
 	}
 	defer os.RemoveAll(dir)
-	cores := strconv.Itoa(b.cores)
-	_, err = command(ctx, b.program("trainer"), "--run", dir, "--data", b.train, "--seed", strconv.Itoa(seed), "--budget", b.budget.String(), "--cores", cores)
+	cores, length := strconv.Itoa(b.cores), []string{"--budget", b.budget.String()}
+	if b.steps > 0 {
+		length = []string{"--steps", strconv.Itoa(b.steps)}
+	}
+	args := append(length, "--run", dir, "--data", b.train, "--seed", strconv.Itoa(seed), "--cores", cores)
+	_, err = command(ctx, b.program("trainer"), args...)
 	if err != nil {
 		return r, err
 	}
