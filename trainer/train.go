@@ -43,7 +43,7 @@ const (
 
 	// Model.
 	Window      = "L"  // one of L, SL, SSL, SSSL; attention span by layer, repeated: long (all of T) or short
-	ShortSpan   = 2    // one of 2, 4, 8; a short span is T / ShortSpan
+	ShortSpan   = 2    // one of 2, 4, 8, 16, 32; a short span is T / ShortSpan
 	RopeBase    = 1e4  // range 100..100000 log; wavelengths of the rotary embedding
 	ValueEmbeds = true // one of false, true; value embeddings in every second layer
 	GateDim     = 32   // one of 8, 16, 32; channels that open the gate of a value embedding
