@@ -42,25 +42,25 @@ const (
 	BatchSize = 8   // one of 2, 4, 8, 16, 32; B, windows in a micro-batch
 
 	// Model.
-	Window      = "L"  // one of L, SL, SSL, SSSL; attention span by layer, repeated: long (all of T) or short
-	ShortSpan   = 2    // one of 2, 4, 8, 16, 32; a short span is T / ShortSpan
-	RopeBase    = 1e4  // range 100..100000 log; wavelengths of the rotary embedding
-	ValueEmbeds = true // one of false, true; value embeddings in every second layer
-	GateDim     = 32   // one of 8, 16, 32; channels that open the gate of a value embedding
-	Scalars     = true // one of false, true; weights of stream and embedding at the start of each layer
-	X0Init      = 0.1  // range 0..0.5; weight of the embedding there
-	Softcap     = 15.0 // range 5..50 log; logits stay within plus and minus this
-	InitScale   = 1.0  // range 0.2..3 log; of the matrices, in units of sqrt(1 / fan-in)
+	Window      = "SSSL" // one of L, SL, SSL, SSSL; attention span by layer, repeated: long (all of T) or short
+	ShortSpan   = 16     // one of 2, 4, 8, 16, 32; a short span is T / ShortSpan
+	RopeBase    = 1e4    // range 100..100000 log; wavelengths of the rotary embedding
+	ValueEmbeds = true   // one of false, true; value embeddings in every second layer
+	GateDim     = 32     // one of 8, 16, 32; channels that open the gate of a value embedding
+	Scalars     = true   // one of false, true; weights of stream and embedding at the start of each layer
+	X0Init      = 0.1    // range 0..0.5; weight of the embedding there
+	Softcap     = 15.0   // range 5..50 log; logits stay within plus and minus this
+	InitScale   = 1.0    // range 0.2..3 log; of the matrices, in units of sqrt(1 / fan-in)
 
 	// Optimization. Learning rates of tables are for C = 128 and fall as 1 / sqrt(C).
 	Accumulate     = 1     // range 1..16 int; micro-batches in a step
-	MatrixLR       = 0.02  // range 0.002..0.2 log; Muon: size of an update, about the change of an entry in units of 1 / sqrt(C)
+	MatrixLR       = 0.03  // range 0.002..0.2 log; Muon: size of an update, about the change of an entry in units of 1 / sqrt(C)
 	Momentum       = 0.95  // range 0.8..0.99; Muon
 	MomentumStart  = 0.85  // range 0.5..0.99; what it rises from
 	MomentumWarmup = 0.1   // range 0..0.5; share in which it rises
 	Normalize      = true  // one of false, true; NorMuon: even out the rows of an update
 	NormalizeBeta  = 0.95  // range 0.5..0.999; memory of that
-	EmbedLR        = 0.08  // range 0.005..1 log; AdamW, for the embedding
+	EmbedLR        = 0.5   // range 0.005..1 log; AdamW, for the embedding
 	ValueLR        = 0.08  // range 0.005..1 log; AdamW, for the value embeddings
 	HeadLR         = 0.01  // range 0.0005..0.1 log; AdamW, for the head
 	ResidLR        = 0.005 // range 0.0005..0.1 log; AdamW, for the weights of the stream
@@ -68,7 +68,7 @@ const (
 	Beta1          = 0.8   // range 0.5..0.95; AdamW
 	X0Beta1        = 0.96  // range 0.5..0.99; the same, for the weights of the embedding
 	Beta2          = 0.95  // range 0.8..0.999; AdamW
-	WeightDecay    = 0.0   // range 0..0.5; of the matrices, relative to their learning rate; falls to 0
+	WeightDecay    = 0.1   // range 0..0.5; of the matrices, relative to their learning rate; falls to 0
 	Warmup         = 0.01  // range 0..0.2; share in which the learning rate rises
 	Warmdown       = 0.6   // range 0..1; share in which it falls again
 	FinalLR        = 0.05  // range 0..0.5; what it falls to, in units of its peak
@@ -324,14 +324,14 @@ func (o *Optimizer) muon(matrices ...*tensor.Tensor) {
 // counted from 1, at a progress from 0 to 1.
 func (o *Optimizer) Step(step int64, progress float64) {
 	lr := learningRate(progress)
-	o.dev.NoGrad(func() {
-		for _, p := range o.matrices {
+	for _, p := range o.matrices {
+		o.dev.Scope(func() { // frees what one matrix needs for the next
 			p.update(lr*MatrixLR, momentum(progress), weightDecay(progress))
-		}
-		for _, p := range o.others {
-			p.update(step, lr*p.LR)
-		}
-	})
+		})
+	}
+	for _, p := range o.others {
+		p.update(step, lr*p.LR)
+	}
 }
 
 // muon is a matrix with the running mean of its gradients (Jordan et al. 2024,
@@ -401,9 +401,9 @@ func orthogonalize(g *tensor.Tensor) *tensor.Tensor {
 	}
 	x = x.Div(frobenius(x).Scale(1.02).AddScalar(1e-6)) // [m, n], m <= n
 	for _, c := range polarExpress {
-		a := x.MatMulT(x)                               // [m, m]
-		b := a.Scale(c[1]).Add(a.MatMul(a).Scale(c[2])) // [m, m]
-		x = x.Scale(c[0]).Add(b.MatMul(x))              // [m, n]
+		a := x.MatMulT(x)                                // [m, m]
+		b := a.Scale(c[1]).Add(a.MatMulT(a).Scale(c[2])) // [m, m]; a is its own transpose
+		x = x.Scale(c[0]).Add(b.MatMul(x))               // [m, n]
 	}
 	if tall {
 		x = x.Permute(1, 0)
