@@ -29,7 +29,7 @@ func (a *arena) alloc(n int) []float32 {
 	if l := a.spare[size]; len(l) > 0 {
 		b := l[len(l)-1]
 		a.spare[size] = l[:len(l)-1]
-		return b[:n]
+		return soiled(b[:n])
 	}
 	for a.chunk < len(a.chunks) && a.off+size > len(a.chunks[a.chunk]) {
 		a.before += len(a.chunks[a.chunk])
@@ -42,6 +42,17 @@ func (a *arena) alloc(n int) []float32 {
 	b := a.chunks[a.chunk][a.off : a.off+n : a.off+size]
 	a.off += size
 	a.peak = max(a.peak, a.before+a.off)
+	return soiled(b)
+}
+
+// dirtyMemory makes all memory that is handed out NaN, so that tests see when
+// something is read that nobody wrote.
+var dirtyMemory bool
+
+func soiled(b []float32) []float32 {
+	if dirtyMemory {
+		fillNaN(b)
+	}
 	return b
 }
 

@@ -227,14 +227,21 @@ func (d *Device) finiteRows(m cpu.Mat, rows, n int) bool {
 // key head of one batch entry, so that dk and dv have one writer.
 func attentionBackward(c *call) {
 	h := c.heads()
-	for i := range c.in {
-		c.din(i)
+	for i := range c.in { // arg.n says which gradients have undefined contents
+		if g, fresh := c.dinFresh(i); g != nil && fresh {
+			c.arg.n[i] = 1
+		}
 	}
 	c.each(h.b*h.nkv, func(c *call, w, i int) {
 		h := c.heads()
 		b, kv, group := i/h.nkv, i%h.nkv, h.nh/h.nkv
 		size := attnBlock * h.maxKeys()
 		buf := c.dev.tmp(w, 2*size)
+		for k := 1; k < 3; k++ {
+			if c.arg.n[k] == 1 {
+				h.clearRows(c.in[k].grad, b, kv)
+			}
+		}
 		for head := kv * group; head < (kv+1)*group; head++ {
 			lse := c.saved[(b*h.nh+head)*h.t:][:h.t]
 			for lo := 0; lo < h.t; lo += attnBlock {
@@ -244,9 +251,16 @@ func attentionBackward(c *call) {
 	})
 }
 
+// clearRows makes the rows of one key head zero.
+func (h *heads) clearRows(x []float32, b, kv int) {
+	for t := range h.t {
+		clear(x[((b*h.t+t)*h.nkv+kv)*h.d:][:h.d])
+	}
+}
+
 // backBlock adds the gradients of one block of query rows.
 func (h *heads) backBlock(c *call, w, b, head, lo, hi int, p, ds, lse []float32) {
-	d, dq, dk, dv := c.dev, c.din(0), c.din(1), c.din(2)
+	d, dq, dk, dv := c.dev, c.in[0].grad, c.in[1].grad, c.in[2].grad
 	k, wk, rows := d.kern, d.work[w], hi-lo
 	from, keys := h.recompute(d, w, c, b, head, lo, hi, p, lse)
 	dout := h.q(c.dout, b, head, lo)
@@ -270,7 +284,7 @@ func (h *heads) backBlock(c *call, w, b, head, lo, hi int, p, ds, lse []float32)
 	}
 	if dq != nil { // dq += ds k
 		g := h.q(dq, b, head, lo)
-		k.Gemm(wk, rows, h.d, keys, rowMajor(ds, keys), h.kv(c.in[1].data, b, head, from), g.Data, g.RS, true)
+		k.Gemm(wk, rows, h.d, keys, rowMajor(ds, keys), h.kv(c.in[1].data, b, head, from), g.Data, g.RS, c.arg.n[0] == 0)
 	}
 	if dk != nil { // dk += dsᵀ q
 		g := h.kv(dk, b, head, from)

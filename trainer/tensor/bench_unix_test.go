@@ -33,14 +33,16 @@ func BenchmarkStep(b *testing.B) {
 	}
 }
 
-func benchmarkStep(b *testing.B, m *gpt) {
+func benchmarkStep(b *testing.B, m *gpt) { benchmarkSteps(b, m, m.train) }
+
+func benchmarkSteps(b *testing.B, m *gpt, train func(ids, targets []int32) float32) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	x, y := batch(rng, m.B*m.T, m.V)
-	m.train(x, y)
+	train(x, y)
 	b.ReportAllocs()
 	start := cpuTime()
 	for b.Loop() {
-		m.train(x, y)
+		train(x, y)
 	}
 	n := float64(b.N * m.B * m.T)
 	b.ReportMetric(n/(cpuTime()-start).Seconds(), "tokens/cpu-s")

@@ -73,13 +73,9 @@ var (
 		db:  func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
 	})
 	opSub = registerBinary("sub", binaryFns{
-		fwd: func(_ *cpu.Set, y, a, b []float32) {
-			for i, v := range a {
-				y[i] = v - b[i]
-			}
-		},
-		da: func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
-		db: func(k *cpu.Set, g, dy, _, _, _ []float32) { k.Scale(g, dy, -1) },
+		fwd: func(k *cpu.Set, y, a, b []float32) { k.Sub(y, a, b) },
+		da:  func(_ *cpu.Set, g, dy, _, _, _ []float32) { copy(g, dy) },
+		db:  func(k *cpu.Set, g, dy, _, _, _ []float32) { k.Scale(g, dy, -1) },
 	})
 	opMul = registerBinary("mul", binaryFns{
 		fwd: func(k *cpu.Set, y, a, b []float32) { k.Mul(y, a, b) },
@@ -87,16 +83,8 @@ var (
 		db:  func(k *cpu.Set, g, dy, _, a, _ []float32) { k.Mul(g, dy, a) },
 	})
 	opDiv = registerBinary("div", binaryFns{
-		fwd: func(_ *cpu.Set, y, a, b []float32) {
-			for i, v := range a {
-				y[i] = v / b[i]
-			}
-		},
-		da: func(_ *cpu.Set, g, dy, _, _, b []float32) {
-			for i, v := range dy {
-				g[i] = v / b[i]
-			}
-		},
+		fwd: func(k *cpu.Set, y, a, b []float32) { k.Div(y, a, b) },
+		da:  func(k *cpu.Set, g, dy, _, _, b []float32) { k.Div(g, dy, b) },
 		db: func(_ *cpu.Set, g, dy, y, _, b []float32) {
 			for i, v := range dy {
 				g[i] = -v * y[i] / b[i]
@@ -244,8 +232,12 @@ func mulGrad(c *call, _ int, dst []float32, lo, hi, from, to int) {
 		at, dy := l.offset(which, r), c.dout[r*inner+from:r*inner+to]
 		other := c.in[1-which].data[l.offset(1-which, r):]
 		switch mine, same := l.innerStride(which) == 1, l.innerStride(1-which) == 1; {
+		case mine && same && c.arg.flag:
+			k.Mul(dst[at+from:at+to], dy, other[from:to])
 		case mine && same:
 			k.MulAdd(dst[at+from:at+to], dy, other[from:to])
+		case mine && c.arg.flag:
+			k.Scale(dst[at+from:at+to], dy, other[0])
 		case mine:
 			k.Axpy(dst[at+from:at+to], other[0], dy)
 		case same:

@@ -198,6 +198,10 @@ func (c *call) gradient(which int, f func(c *call, g, dy, y []float32, in [][]fl
 				n := min(chunk, to-i)
 				c.parts(l, args, bufs, r, i, n)
 				o := r*inner + i
+				if c.arg.flag {
+					c.arg.grad(c, dst[base+i:base+i+n], c.dout[o:o+n], c.out.data[o:o+n], args)
+					continue
+				}
 				c.arg.grad(c, g[:n], c.dout[o:o+n], c.out.data[o:o+n], args)
 				if l.innerStride(which) == 1 {
 					c.dev.kern.Add(dst[base+i:base+i+n], dst[base+i:base+i+n], g[:n])
@@ -214,14 +218,19 @@ func (c *call) gradient(which int, f func(c *call, g, dy, y []float32, in [][]fl
 const partial = 8 * chunk
 
 // reduce runs block over the whole output so that threads own disjoint parts
-// of the gradient of input which: it is split where that moves.
+// of the gradient of input which: it is split where that moves. With c.arg.flag
+// the gradient has undefined contents, to be overwritten.
 func (c *call) reduce(which int, block func(c *call, w int, dst []float32, lo, hi, from, to int)) {
-	dst := c.din(which)
+	dst, fresh := c.dinFresh(which)
 	if dst == nil {
 		return
 	}
-	c.arg.which = which
 	l := c.loop()
+	// Where every element of dst has one of the output, block overwrites.
+	if c.arg.flag = fresh && len(dst) == len(c.out.data) && l.innerStride(which) == 1; fresh && !c.arg.flag {
+		clear(dst)
+	}
+	c.arg.which = which
 	rows, inner := l.split()
 	switch first := l.dims[0]; {
 	case len(l.dims) > 1 && l.str[which][0] != 0:

@@ -17,9 +17,11 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-// TestConformanceInParts sends every operation through its parallel paths.
+// TestConformanceInParts sends every operation through its parallel paths, in
+// memory that is NaN until it is written.
 func TestConformanceInParts(t *testing.T) {
 	defer tensor.SmallGrains()()
+	defer tensor.DirtyMemory()()
 	tensortest.Run(t, tensortest.Options{Config: tensor.Config{Threads: 3}})
 }
 

@@ -32,7 +32,7 @@ func registerUnary(name string, u unaryFns) *Op {
 	}
 	if u.bwd != nil {
 		op.Backward = func(c *call) {
-			if c.arg.g = c.din(0); c.arg.g == nil {
+			if c.arg.g, c.arg.flag = c.dinFresh(0); c.arg.g == nil {
 				return
 			}
 			c.par(len(c.out.data), elemGrain, func(c *call, w, lo, hi int) {
@@ -40,6 +40,9 @@ func registerUnary(name string, u unaryFns) *Op {
 				tmp := c.dev.tmp(w, chunk)
 				for ; lo < hi; lo += chunk {
 					to := min(lo+chunk, hi)
+					if c.arg.flag { // part by part, so that it stays in the first cache
+						clear(dx[lo:to])
+					}
 					c.op.unary.bwd(c.dev.kern, dx[lo:to], dy[lo:to], x[lo:to], y[lo:to], tmp[:to-lo], p)
 				}
 			})

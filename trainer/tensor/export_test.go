@@ -7,3 +7,10 @@ func SmallGrains() (restore func()) {
 	elemGrain, colGrain, gemmGrain = 1, 1, 1
 	return func() { elemGrain, colGrain, gemmGrain = e, c, g }
 }
+
+// DirtyMemory makes memory that nobody has written NaN until the function it
+// returns is called.
+func DirtyMemory() (restore func()) {
+	dirtyMemory = true
+	return func() { dirtyMemory = false }
+}

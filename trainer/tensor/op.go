@@ -161,7 +161,7 @@ func (t *Tensor) allocGrad() {
 		t.grad = t.dev.mem.alloc(len(t.data))
 		return
 	}
-	t.grad = make([]float32, len(t.data))
+	t.grad = soiled(make([]float32, len(t.data)))
 	t.dev.held += int64(len(t.data)) * 4
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 )
@@ -218,6 +219,8 @@ func vectorCalls(s *Set, n int, edit func(x []float32)) map[string][]float32 {
 	}
 	into("add", func(d, x, y []float32) { s.Add(d, x, y) })
 	into("mul", func(d, x, y []float32) { s.Mul(d, x, y) })
+	into("sub", func(d, x, y []float32) { s.Sub(d, x, y) })
+	into("div", func(d, x, _ []float32) { s.Div(d, x, pos(2)) })
 	into("mulAdd", func(d, x, y []float32) { s.MulAdd(d, x, y) })
 	into("scale", func(d, x, _ []float32) { s.Scale(d, x, 1.7) })
 	into("axpy", func(d, x, _ []float32) { s.Axpy(d, -0.7, x) })
@@ -273,6 +276,20 @@ func TestVectors(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestIdle: a kernel that is missing from the idle set would crash benchmarks.
+func TestIdle(t *testing.T) {
+	s, err := Get(Idle)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := reflect.ValueOf(s.vectors)
+	for i := range v.NumField() {
+		if v.Field(i).IsNil() {
+			t.Errorf("the idle set lacks %s", v.Type().Field(i).Name)
+		}
+	}
 }
 
 func TestGetUnknown(t *testing.T) {

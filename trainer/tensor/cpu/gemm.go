@@ -50,6 +50,9 @@ func (s *Set) Gram(w *Work, lo, hi, k int, a Mat, c []float32, ldc int) {
 
 // Mirror copies what is below the diagonal of C, [m,m], above it.
 func (s *Set) Mirror(m int, c []float32, ldc int) {
+	if s.idle {
+		return
+	}
 	for i := 0; i < m; i += 8 {
 		n := min(8, m-i)
 		s.Transpose(n, i, c[i:], ldc, c[i*ldc:], ldc)
@@ -64,6 +67,9 @@ func (s *Set) Mirror(m int, c []float32, ldc int) {
 // Transpose writes src, [rows,cols] with row stride ls, to the columns of dst,
 // whose row stride is ld.
 func (s *Set) Transpose(rows, cols int, dst []float32, ld int, src []float32, ls int) {
+	if s.idle {
+		return
+	}
 	r8, c8 := rows&^7, cols&^7
 	for i := 0; i < r8 && c8 > 0; i += 8 {
 		s.columns(dst[i:], ld, src[i*ls:], ls, c8/8)
@@ -91,6 +97,9 @@ func columnsGo(dst []float32, ld int, src []float32, ls, n8 int) {
 // gemm is Gemm of the columns that are before the diagonal's end: in row i those
 // below i+diag+1, and some more.
 func (s *Set) gemm(w *Work, m, n, k int, a, b Mat, c []float32, ldc int, acc bool, diag int) {
+	if s.idle {
+		return
+	}
 	for jc := 0; jc < n; jc += blockN {
 		nc := min(blockN, n-jc)
 		for pc := 0; pc < k; pc += blockK {

@@ -443,6 +443,56 @@ func softcapGradAVX512(z, e []float32, f, r float32) {
 //go:noescape
 func softcapGradAVX512Asm(n int, z *float32, e *float32, f float32, r float32)
 
+func subAVX512(dst, a, b []float32) {
+	n := len(b) &^ 15
+	dst = dst[:len(b)]
+	a = a[:len(b)]
+	if n > 0 {
+		subAVX512Asm(n, &dst[0], &a[0], &b[0])
+	}
+	if n == len(b) {
+		return
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var aPad [16]float32
+	copy(aPad[:], a[n:])
+	var bPad [16]float32
+	copy(bPad[:], b[n:])
+	subAVX512Asm(16, &dstPad[0], &aPad[0], &bPad[0])
+	copy(dst[n:], dstPad[:])
+}
+
+// subAVX512Asm is dst = a - b.
+//
+//go:noescape
+func subAVX512Asm(n int, dst *float32, a *float32, b *float32)
+
+func divAVX512(dst, a, b []float32) {
+	n := len(b) &^ 15
+	dst = dst[:len(b)]
+	a = a[:len(b)]
+	if n > 0 {
+		divAVX512Asm(n, &dst[0], &a[0], &b[0])
+	}
+	if n == len(b) {
+		return
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var aPad [16]float32
+	copy(aPad[:], a[n:])
+	var bPad [16]float32
+	copy(bPad[:], b[n:])
+	divAVX512Asm(16, &dstPad[0], &aPad[0], &bPad[0])
+	copy(dst[n:], dstPad[:])
+}
+
+// divAVX512Asm is dst = a / b.
+//
+//go:noescape
+func divAVX512Asm(n int, dst *float32, a *float32, b *float32)
+
 func offsetAVX512(dst, x []float32, s float32) {
 	n := len(x) &^ 15
 	dst = dst[:len(x)]
@@ -1044,6 +1094,56 @@ func softcapGradAVX2(z, e []float32, f, r float32) {
 //
 //go:noescape
 func softcapGradAVX2Asm(n int, z *float32, e *float32, f float32, r float32)
+
+func subAVX2(dst, a, b []float32) {
+	n := len(b) &^ 15
+	dst = dst[:len(b)]
+	a = a[:len(b)]
+	if n > 0 {
+		subAVX2Asm(n, &dst[0], &a[0], &b[0])
+	}
+	if n == len(b) {
+		return
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var aPad [16]float32
+	copy(aPad[:], a[n:])
+	var bPad [16]float32
+	copy(bPad[:], b[n:])
+	subAVX2Asm(16, &dstPad[0], &aPad[0], &bPad[0])
+	copy(dst[n:], dstPad[:])
+}
+
+// subAVX2Asm is dst = a - b.
+//
+//go:noescape
+func subAVX2Asm(n int, dst *float32, a *float32, b *float32)
+
+func divAVX2(dst, a, b []float32) {
+	n := len(b) &^ 15
+	dst = dst[:len(b)]
+	a = a[:len(b)]
+	if n > 0 {
+		divAVX2Asm(n, &dst[0], &a[0], &b[0])
+	}
+	if n == len(b) {
+		return
+	}
+	var dstPad [16]float32
+	copy(dstPad[:], dst[n:])
+	var aPad [16]float32
+	copy(aPad[:], a[n:])
+	var bPad [16]float32
+	copy(bPad[:], b[n:])
+	divAVX2Asm(16, &dstPad[0], &aPad[0], &bPad[0])
+	copy(dst[n:], dstPad[:])
+}
+
+// divAVX2Asm is dst = a / b.
+//
+//go:noescape
+func divAVX2Asm(n int, dst *float32, a *float32, b *float32)
 
 func offsetAVX2(dst, x []float32, s float32) {
 	n := len(x) &^ 15

@@ -2504,6 +2504,42 @@ loop:
 	VZEROUPPER
 	RET
 
+// subAVX512Asm is dst = a - b.
+TEXT ·subAVX512Asm(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	SHLQ $2, CX
+	MOVQ dst+8(FP), DI
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), DX
+	XORQ AX, AX
+loop:
+	VMOVUPS (SI)(AX*1), Z0
+	VSUBPS (DX)(AX*1), Z0, Z0
+	VMOVUPS Z0, (DI)(AX*1)
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
+// divAVX512Asm is dst = a / b.
+TEXT ·divAVX512Asm(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	SHLQ $2, CX
+	MOVQ dst+8(FP), DI
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), DX
+	XORQ AX, AX
+loop:
+	VMOVUPS (SI)(AX*1), Z0
+	VDIVPS (DX)(AX*1), Z0, Z0
+	VMOVUPS Z0, (DI)(AX*1)
+	ADDQ $64, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
 // offsetAVX512Asm is dst = x + s.
 TEXT ·offsetAVX512Asm(SB), NOSPLIT, $0-28
 	MOVQ n+0(FP), CX
@@ -3613,6 +3649,42 @@ loop:
 	VMULPS (SI)(AX*1), Y1, Y1
 	VMULPS Y15, Y1, Y1
 	VMOVUPS Y1, (DI)(AX*1)
+	ADDQ $32, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
+// subAVX2Asm is dst = a - b.
+TEXT ·subAVX2Asm(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	SHLQ $2, CX
+	MOVQ dst+8(FP), DI
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), DX
+	XORQ AX, AX
+loop:
+	VMOVUPS (SI)(AX*1), Y0
+	VSUBPS (DX)(AX*1), Y0, Y0
+	VMOVUPS Y0, (DI)(AX*1)
+	ADDQ $32, AX
+	CMPQ AX, CX
+	JLT loop
+	VZEROUPPER
+	RET
+
+// divAVX2Asm is dst = a / b.
+TEXT ·divAVX2Asm(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	SHLQ $2, CX
+	MOVQ dst+8(FP), DI
+	MOVQ a+16(FP), SI
+	MOVQ b+24(FP), DX
+	XORQ AX, AX
+loop:
+	VMOVUPS (SI)(AX*1), Y0
+	VDIVPS (DX)(AX*1), Y0, Y0
+	VMOVUPS Y0, (DI)(AX*1)
 	ADDQ $32, AX
 	CMPQ AX, CX
 	JLT loop

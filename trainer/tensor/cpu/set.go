@@ -20,6 +20,7 @@ import (
 type Set struct {
 	Name string
 
+	idle   bool // see Idle
 	mr, nr int
 	// widths of the tiles there are, widest (nr) first.
 	widths []int
@@ -46,6 +47,9 @@ func Names() []string {
 
 // Get returns a set by name; "" is the best available.
 func Get(name string) (*Set, error) {
+	if name == Idle {
+		return idle(), nil
+	}
 	all := available()
 	for _, s := range all {
 		if name == "" || s.Name == name {

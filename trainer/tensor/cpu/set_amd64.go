@@ -97,7 +97,7 @@ func packColumns(d []float32, r int, src Mat, have, k int) {
 
 func vectorsAVX512() vectors {
 	return vectors{
-		Add: addAVX512, Mul: mulAVX512, MulAdd: mulAddAVX512, Scale: scaleAVX512,
+		Add: addAVX512, Sub: subAVX512, Mul: mulAVX512, Div: divAVX512, MulAdd: mulAddAVX512, Scale: scaleAVX512,
 		Axpy: func(dst []float32, s float32, x []float32) { axpyAVX512(dst, x, s) },
 		Sum:  sumAVX512, Dot: dotAVX512, Max: maxAVX512, Exp: expAVX512, ExpSub: expSubAVX512,
 		Tanh: tanhAVX512, Sigmoid: sigmoidAVX512, ReluSquare: reluSquareAVX512, ReluSquareGrad: reluSquareGradAVX512,
@@ -111,7 +111,7 @@ func vectorsAVX512() vectors {
 
 func vectorsAVX2() vectors {
 	return vectors{
-		Add: addAVX2, Mul: mulAVX2, MulAdd: mulAddAVX2, Scale: scaleAVX2,
+		Add: addAVX2, Sub: subAVX2, Mul: mulAVX2, Div: divAVX2, MulAdd: mulAddAVX2, Scale: scaleAVX2,
 		Axpy: func(dst []float32, s float32, x []float32) { axpyAVX2(dst, x, s) },
 		Sum:  sumAVX2, Dot: dotAVX2, Max: maxAVX2, Exp: expAVX2, ExpSub: expSubAVX2,
 		Tanh: tanhAVX2, Sigmoid: sigmoidAVX2, ReluSquare: reluSquareAVX2, ReluSquareGrad: reluSquareGradAVX2,

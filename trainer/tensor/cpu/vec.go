@@ -5,7 +5,9 @@ import "math"
 // vectors are the elementwise kernels of a Set.
 type vectors struct {
 	Add    func(dst, a, b []float32)                   // dst = a + b
+	Sub    func(dst, a, b []float32)                   // dst = a - b
 	Mul    func(dst, a, b []float32)                   // dst = a * b
+	Div    func(dst, a, b []float32)                   // dst = a / b
 	MulAdd func(dst, a, b []float32)                   // dst += a * b
 	Scale  func(dst, x []float32, s float32)           // dst = s * x
 	Axpy   func(dst []float32, s float32, x []float32) // dst += s * x
@@ -43,7 +45,7 @@ type vectors struct {
 
 func plainVectors() vectors {
 	return vectors{
-		Add: addGo, Mul: mulGo, MulAdd: mulAddGo, Scale: scaleGo, Axpy: axpyGo,
+		Add: addGo, Sub: subGo, Mul: mulGo, Div: divGo, MulAdd: mulAddGo, Scale: scaleGo, Axpy: axpyGo,
 		Sum: sumGo, Dot: dotGo, Max: maxGo, Exp: expGo, ExpSub: expSubGo, Tanh: tanhGo, Sigmoid: sigmoidGo,
 		ReluSquare: reluSquareGo, ReluSquareGrad: reluSquareGradGo,
 		SoftmaxGrad: softmaxGradGo, SoftcapGrad: softcapGradGo, Lerp: lerpGo,
@@ -63,6 +65,20 @@ func mulGo(dst, a, b []float32) {
 	b, dst = b[:len(a)], dst[:len(a)]
 	for i, v := range a {
 		dst[i] = v * b[i]
+	}
+}
+
+func subGo(dst, a, b []float32) {
+	b, dst = b[:len(a)], dst[:len(a)]
+	for i, v := range a {
+		dst[i] = v - b[i]
+	}
+}
+
+func divGo(dst, a, b []float32) {
+	b, dst = b[:len(a)], dst[:len(a)]
+	for i, v := range a {
+		dst[i] = v / b[i]
 	}
 }
 

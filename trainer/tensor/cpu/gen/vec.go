@@ -409,6 +409,16 @@ func (a *asm) fused(i isa) {
 		k.op("VMULPS", k.scal["f"], 1, 1)
 		k.store(1, "z")
 	}, nil)
+	a.loop(i, "sub", "dst = a - b.", []string{"dst", "a", "b"}, none, none, none, nil, func(k *kernel) {
+		k.load("a", 0)
+		k.op("VSUBPS", k.mem("b"), 0, 0)
+		k.store(0, "dst")
+	}, nil)
+	a.loop(i, "div", "dst = a / b.", []string{"dst", "a", "b"}, none, none, none, nil, func(k *kernel) {
+		k.load("a", 0)
+		k.op("VDIVPS", k.mem("b"), 0, 0)
+		k.store(0, "dst")
+	}, nil)
 	a.loop(i, "offset", "dst = x + s.", []string{"dst", "x"}, none, []string{"s"}, none, nil, func(k *kernel) {
 		k.op("VADDPS", k.mem("x"), k.scal["s"], 0)
 		k.store(0, "dst")
