@@ -74,8 +74,8 @@ func (r *Run) finish() error {
 		Steps: r.step, Tokens: r.tokens, ChargedSeconds: round(r.clock.charged()),
 		PeakMemoryBytes: peakMemory(), Parameters: r.parameters(), FinalLoss: r.smoothLoss, Sample: r.sample,
 	}
-	fmt.Fprintf(r.out, "done: %d steps, %d tokens, %.1f s charged (%.1f%% of it for checkpoints), %.0f tokens/s, loss %.4f\nsample: %q\n",
-		d.Steps, d.Tokens, d.ChargedSeconds, 100*r.checkpointShare(), float64(d.Tokens)/d.ChargedSeconds, d.FinalLoss, d.Sample)
+	fmt.Fprintf(r.out, "done: %d steps, %d tokens, %.1f s charged (%.1f%% for checkpoints) in %.1f s, %.0f tokens/s, loss %.4f\nsample: %q\n",
+		d.Steps, d.Tokens, d.ChargedSeconds, 100*r.checkpointShare(), time.Since(r.started).Seconds(), float64(d.Tokens)/d.ChargedSeconds, d.FinalLoss, d.Sample)
 	return writeJSON(filepath.Join(r.opts.run, "done.json"), d)
 }
 

@@ -37,6 +37,7 @@ type metricsLog struct {
 	last     Metrics   // the line before
 	lastProg float64   // progress at that line
 	lastOut  time.Time // of the last progress line
+	shown    Metrics   // what it showed
 }
 
 // openMetrics opens the log at path and drops what is later than step: a
@@ -85,15 +86,28 @@ func (l *metricsLog) add(m Metrics, progress float64, last bool) error {
 	return nil
 }
 
+// resume sets where a process starts: speeds are measured from there on.
+func (l *metricsLog) resume(tokens int64, charged, progress float64) {
+	if l.last.Step > 0 {
+		l.lastProg = progress
+	}
+	l.last.Tokens, l.last.ChargedSeconds = tokens, charged
+	l.shown = l.last
+}
+
 // report writes a progress line, about one a second, and one for the last step.
-func (l *metricsLog) report(step int64, progress, smoothLoss float64, last bool) {
+// The speed is that since the line before.
+func (l *metricsLog) report(m Metrics, progress, smoothLoss float64, last bool) {
 	if time.Since(l.lastOut) < time.Second && !last {
 		return
 	}
-	l.lastOut = time.Now()
-	m := l.last
-	fmt.Fprintf(l.out, "step %6d  %5.1f%%  charged %6.1fs  loss %.4f  lr %.2g  %6.0f tokens/s  %d MiB\n",
-		step, 100*progress, m.ChargedSeconds, smoothLoss, m.LR, m.TokensPerSecond, m.MemoryBytes>>20)
+	speed := 0.0
+	if elapsed := m.ChargedSeconds - l.shown.ChargedSeconds; elapsed > 0 {
+		speed = float64(m.Tokens-l.shown.Tokens) / elapsed
+	}
+	l.lastOut, l.shown = time.Now(), m
+	fmt.Fprintf(l.out, "step %6d  %5.1f%%  charged %6.1fs  loss %.4f  lr %-7.2g %6.0f tokens/s  %d MiB\n",
+		m.Step, 100*progress, m.ChargedSeconds, smoothLoss, m.LR, speed, m.MemoryBytes>>20)
 }
 
 func (l *metricsLog) close() error { return l.file.Close() }

@@ -22,6 +22,7 @@ type Run struct {
 	opts    options
 	out     io.Writer // the training log
 	clock   *clock
+	started time.Time
 	dev     *tensor.Device
 	data    *loader
 	pcg     *rand.PCG
@@ -46,7 +47,7 @@ type Run struct {
 }
 
 func newRun(c *clock, o options, out io.Writer) (_ *Run, err error) {
-	r := &Run{opts: o, out: out, clock: c, signals: make(chan os.Signal, 1)}
+	r := &Run{opts: o, out: out, clock: c, started: time.Now(), signals: make(chan os.Signal, 1)}
 	signal.Notify(r.signals, syscall.SIGTERM)
 	c.cores = o.cores
 	if err := os.MkdirAll(r.checkpoints(), 0o755); err != nil {
@@ -166,11 +167,12 @@ func (r *Run) Step(loss *tensor.Tensor, lr float64) {
 	}
 	r.smoothLoss += 0.05 * (v - r.smoothLoss)
 	spent := r.spent()
-	r.must(r.metrics.add(Metrics{
+	m := Metrics{
 		Step: r.step, ChargedSeconds: r.clock.charged().Seconds(), Tokens: r.tokens,
 		Loss: v, LR: lr, MemoryBytes: peakMemory(),
-	}, spent, spent >= 1))
-	r.metrics.report(r.step, spent, r.smoothLoss, spent >= 1)
+	}
+	r.must(r.metrics.add(m, spent, spent >= 1))
+	r.metrics.report(m, spent, r.smoothLoss, spent >= 1)
 }
 
 // spent measures Progress.
@@ -219,7 +221,7 @@ func (r *Run) begin() error {
 		return fmt.Errorf("opening the metrics of the run: %w", err)
 	}
 	last := r.metrics.last
-	r.metrics.lastProg = r.opts.share(last.Step, time.Duration(last.ChargedSeconds*float64(time.Second)))
+	r.metrics.resume(r.tokens, r.clock.charged().Seconds(), r.opts.share(last.Step, time.Duration(last.ChargedSeconds*float64(time.Second))))
 	fmt.Fprintf(r.out, "%d parameters, seed %d, %d cores, %s kernels, %s, from step %d\n", r.parameters(),
 		r.opts.seed, r.opts.cores, r.dev.Kernels(), length(r.opts.budget, r.opts.steps)[len("--"):], r.step)
 	return nil
