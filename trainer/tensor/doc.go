@@ -17,12 +17,18 @@
 //	dev.Reset()
 //	loss := model(dev.Ints(x, b, t)).CrossEntropy(dev.Ints(y, b, t), 0)
 //	loss.Backward()
-//	dev.NoGrad(func() { ... tensor.AdamW(p, m, v, options) ... })
+//	dev.Scope(func() { ... tensor.AdamW(p, m, v, options) ... })
 //	dev.ZeroGrad()
 //
 // Operations run at once (eagerly). Their results live in an arena until the
-// next Reset, so a step allocates no memory once the first has run. Params,
-// states and constants persist; checkpoints hold [Device.Persistent].
+// next Reset, so a step allocates no memory once the first has run; what is made
+// inside a [Device.Scope] lives until its end. Params, states and constants
+// persist; checkpoints hold [Device.Persistent].
+//
+// Optimizers are programs over the same operations: gradients are tensors
+// ([Tensor.Grad]), moments are States that [Tensor.Lerp], [Tensor.AddScaled] and
+// their like change in place. optimizers_test.go has Lion, Adafactor and
+// Shampoo, recipes_test.go the layers that people try, each a few lines.
 //
 // Tensors are float32, row-major and contiguous; ids are int32. Elementwise
 // operations broadcast as numpy does.
@@ -39,9 +45,9 @@
 //	activations   Relu ReluSquare LeakyRelu Elu Silu Gelu GeluErf Tanh Sigmoid
 //	              LogSigmoid Softplus Softcap
 //	norms         RMSNorm LayerNorm GroupNorm L2Norm
-//	along an axis Sum Mean Var Max Min LogSumExp CumSum Scan; along the last:
-//	              Softmax LogSoftmax TopK ArgMax
-//	products      MatMul MatMulT CausalMatMul ExpertMatMul
+//	along an axis Sum Mean Var Max Min LogSumExp CumSum Scan
+//	the last axis Softmax LogSoftmax TopK ArgMax
+//	products      MatMul MatMulT CausalMatMul CausalSolve ExpertMatMul
 //	shape         Reshape Permute Transpose Slice Split Concat Stack Shift Roll
 //	              Repeat Tile BroadcastTo Detach
 //	ids           Embed Gather ScatterAdd OneHot ToFloat HashIDs
@@ -51,9 +57,10 @@
 // Anything between tokens that Attention is not goes through the causal
 // operations: scores [B,NH,T,T] may be computed and changed in any way (softcap,
 // biases, decays), since CausalSoftmax and CausalMatMul read no score of a later
-// token. Without the softmax that is linear attention; [Tensor.Scan] is its
-// recurrent form, and state space models. A mixture of experts is TopK and
-// ExpertMatMul.
+// token. Without the softmax that is linear attention, with CausalSolve its
+// delta rule; [Tensor.Scan] is the recurrent form, and state space models. A
+// mixture of experts is TopK and ExpertMatMul. What is missing can be trained as
+// [Custom], in plain Go with its own backward, but not exported.
 //
 // # Determinism
 //
@@ -64,9 +71,11 @@
 // # One registry
 //
 // Every operation is an [Op]: name, attributes, shape inference, forward,
-// backward. Eager calls, the graph of [Device.Trace] and [Graph.Run] share it,
-// and the tests iterate over it: an operation without a gradient case or
-// without a NaN case fails them.
+// backward. Eager calls, the graph of [Device.Trace] and [Graph.Run] share it.
+// Package tensortest holds a second implementation of each in float64 and checks
+// any backend against it, through the interface of this package: values,
+// gradients, the NaN rule, determinism, lifetimes, memory, messages. An operation
+// without a case there fails the tests.
 //
 // # The NaN rule
 //
@@ -82,7 +91,7 @@
 // # Errors
 //
 // Mistakes of the program (shapes, axes, names, use after Reset) panic with a
-// [*Error] that prints the operation and the shapes it got; the harness
-// recovers it once. What comes from outside returns errors: [Open], [Parse],
+// [*Error] that prints the operation, what it got, what it wants and, where that
+// can be known, what to change; the harness recovers it once. What comes from outside returns errors: [Open], [Parse],
 // [Graph.Run], [ReadSafetensors], and [Device.Trace] with [*NotExportable].
 package tensor

@@ -192,7 +192,7 @@ func (n *node) work(g *Graph) int64 {
 	first := g.nodes[n.in[0]].spec.Shape
 	factor := 1
 	switch n.op.Name {
-	case "matmul", "matmul_t", "causal_matmul", "expert_matmul":
+	case "matmul", "matmul_t", "causal_matmul", "causal_solve", "expert_matmul":
 		most, factor = int64(s), first[len(first)-1]
 	case "attention":
 		factor = 2 * first[1]

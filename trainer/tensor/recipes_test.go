@@ -90,6 +90,12 @@ var mixingRecipes = map[string]recipe{
 		y := q.MatMulT(k).Mul(m.decays()).CausalMatMul(v, 0)
 		return m.join(y.RMSNorm(1e-5)).Add(x.Shift(1, 1).MatMulT(m.w("last", m.C, m.C)))
 	},
+	"delta rule": func(m *lab, x, _ T) T {
+		q, k, v := m.heads(x, "q").L2Norm(1e-6), m.heads(x, "k").L2Norm(1e-6), m.heads(x.Shift(1, 1), "v")
+		beta := x.MatMulT(m.w("beta", m.NH, m.C)).Sigmoid().Transpose(1, 2).Reshape(m.B, m.NH, m.T, 1)
+		u := k.MatMulT(k).Mul(beta).CausalSolve(v.Mul(beta))
+		return m.join(q.MatMulT(k).CausalMatMul(u, 0))
+	},
 	"attention with softcap, distance bias and sink": func(m *lab, x, _ T) T {
 		q, k, v := m.heads(x, "q"), m.heads(x, "k"), m.heads(x, "v")
 		scores := q.MatMulT(k).Scale(float32(1 / math.Sqrt(float64(m.D)))).Softcap(8)

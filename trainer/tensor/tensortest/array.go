@@ -97,6 +97,11 @@ func positive(shape ...int) Input {
 	return Input{Shape: shape, draw: func(rng *rand.Rand) float64 { return 0.5 + 1.5*rng.Float64() }}
 }
 
+// small normal numbers, for what is multiplied with itself many times.
+func small(shape ...int) Input {
+	return Input{Shape: shape, draw: func(rng *rand.Rand) float64 { return 0.3 * rng.NormFloat64() }}
+}
+
 // few different numbers, so that there are ties and zeros.
 func few(shape ...int) Input {
 	return Input{Shape: shape, draw: func(rng *rand.Rand) float64 { return float64(rng.IntN(3) - 1) }}

@@ -35,7 +35,7 @@ const (
 // Cases lists every case.
 func Cases() []Case {
 	return slices.Concat(unaryCases(), binaryCases(), reduceCases(), rowCases(), scanCases(), productCases(), squareCases(),
-		causalCases(), expertCases(), attentionCases(), timeCases(), shapeCases(), indexCases(), lossCases())
+		causalCases(), solveCases(), expertCases(), attentionCases(), timeCases(), shapeCases(), indexCases(), composeCases(), lossCases())
 }
 
 type (

@@ -139,6 +139,35 @@ func causalCases() (l []Case) {
 	return l
 }
 
+// causalSolve is forward substitution below the diagonal of x.
+func causalSolve(x, b *Array) *Array {
+	t, n := b.dim(-2), b.dim(-1)
+	y := &Array{Shape: b.Shape, X: slices.Clone(b.X)}
+	for row := range len(b.X) / n {
+		for j := range row % t {
+			for c := range n {
+				y.X[row*n+c] -= x.X[row*t+j] * y.X[(row-row%t+j)*n+c]
+			}
+		}
+	}
+	return y
+}
+
+func solveCases() (l []Case) {
+	for _, c := range []struct{ t, n int }{{4, 3}, {1, 2}, {7, 1}, {12, 20}} {
+		l = append(l, Case{Op: "causal_solve", Name: fmt.Sprint(c), In: []Input{small(2, c.t, c.t), floats(2, c.t, c.n)}, Tol: 1e-5,
+			Build: func(in tensors) *tensor.Tensor { return in[0].CausalSolve(in[1]) },
+			Ref:   func(in arrays) *Array { return causalSolve(in[0], in[1]) },
+			Reads: func(k int, e, o []int) bool {
+				if k == 0 {
+					return e[0] == o[0] && e[2] < e[1] && e[1] <= o[1]
+				}
+				return e[0] == o[0] && e[1] <= o[1] && e[2] == o[2]
+			}})
+	}
+	return l
+}
+
 func expertMatMul(x, w, ids *Array) *Array {
 	return fill(join(ids.Shape, w.Shape[1]), func(o []int) (s float64) {
 		row := o[:len(o)-1]

@@ -81,6 +81,8 @@ func productMistakes(d, _ *tensor.Device) []mistake {
 		}},
 		{"causal_matmul: inner dimensions differ: 5 columns of scores against 6 values", func() { z(2, 5, 5).CausalMatMul(z(2, 6, 3), 0) }},
 		{"causal_matmul: batch dimensions differ|[...,S,N]", func() { z(2, 5, 5).CausalMatMul(z(5, 3), 0) }},
+		{"causal_solve: want square scores [...,T,T]|got [3 5], [3 2]", func() { z(3, 5).CausalSolve(z(3, 2)) }},
+		{"causal_solve: want values [...,T,N]|got [2 3 3], [3 2]", func() { z(2, 3, 3).CausalSolve(z(3, 2)) }},
 		{"causal_softmax: |S is 3 and T 5: want S at least T", func() { z(2, 5, 3).CausalSoftmax(0) }},
 		{"causal_mask: window is -1, want 0", func() { z(5, 5).CausalMask(-1) }},
 		{"expert_matmul: inner dimensions differ: 8 against 4|[E,N,K]", func() { z(3, 8).ExpertMatMul(z(2, 8, 4), d.Ints(make([]int32, 3), 3)) }},
