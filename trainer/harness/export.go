@@ -27,7 +27,7 @@ func (r *Run) Export(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) err
 		return failuref(ReasonNotExportable, "Export(%d): the context must be at least 1", T)
 	}
 	r.dev.Reset()
-	B := max(1, min(r.opts.evalBatch, maxLogits/T/r.Vocab()))
+	B := exportBatch(r.opts.evalBatch, T, r.Vocab())
 	ids := r.dev.Ints(make([]int32, B*T), B, T)
 	graph, err := r.dev.Trace(ids, forward)
 	if err != nil {
@@ -50,8 +50,12 @@ func (r *Run) Export(T int, forward func(ids *tensor.Tensor) *tensor.Tensor) err
 }
 
 // maxLogits bounds B*T*V of an exported graph, since the evaluator holds all
-// logits of a batch: 64 MiB of them, 32 windows of 256 tokens at V = 2048.
+// logits of a batch, in 64 MiB then.
 const maxLogits = 1 << 24
+
+// exportBatch returns B of an exported graph: most, or fewer rows if these have
+// too many logits.
+func exportBatch(most, T, V int) int { return max(1, min(most, maxLogits/T/V)) }
 
 // Done is what done.json holds.
 type Done struct {

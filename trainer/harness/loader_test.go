@@ -162,6 +162,47 @@ func TestPackingFits(t *testing.T) {
 	}
 }
 
+// An epoch is even until the buffer is emptied at its end: it holds back no
+// beginnings and ends of documents at first, which a short run would never see.
+func TestEpochIsEven(t *testing.T) {
+	const T = 32
+	text := numbered(lengths(3000, 40, 400)...)
+	l := openTest(t, corpusDir(t, text), 3)
+	p := l.packer(T)
+	x, y := make([]int32, T), make([]int32, T)
+	ends := make([]float64, 10)
+	for row := range p.rows() {
+		p.fill(row, x, y)
+		for _, id := range y {
+			if id == 0 {
+				ends[10*row/p.rows()]++
+			}
+		}
+	}
+	if ends := ends[:8]; slices.Min(ends) < 250 || slices.Max(ends) > 350 {
+		t.Errorf("the tenths of an epoch have %v ends of documents, want about 300", ends)
+	}
+}
+
+// Most windows of short documents begin where a document does.
+func TestShortDocumentsArePacked(t *testing.T) {
+	const T = 32
+	l := openTest(t, corpusDir(t, corpora["short"]), 3)
+	x, y := make([]int32, 1000*T), make([]int32, 1000*T)
+	if err := l.batch(0, T, x, y); err != nil {
+		t.Fatal(err)
+	}
+	starts := 0
+	for row := range 1000 {
+		if x[row*T] == 0 {
+			starts++
+		}
+	}
+	if starts < 600 {
+		t.Errorf("%d of 1000 windows begin with a document", starts)
+	}
+}
+
 // A window depends on seed, T and its number, and on nothing else: not on the
 // batch it is in, nor on what was drawn before.
 func TestWindowsAreAFunctionOfTheirNumber(t *testing.T) {
@@ -337,6 +378,16 @@ func TestPrompt(t *testing.T) {
 	} {
 		if ids := openTest(t, corpusDir(t, []byte(text)), 5).prompt(12); fmt.Sprintf("%c", ids) != fmt.Sprintf("%c", []rune(want)) {
 			t.Errorf("%q: the prompt is %c, want %q", text, ids, want)
+		}
+	}
+}
+
+func TestExportBatch(t *testing.T) {
+	for _, c := range []struct{ most, T, V, want int }{
+		{8, 256, 256, 8}, {8, 256, 4096, 8}, {8, 512, 8192, 4}, {8, 2048, 8192, 1}, {8, 16384, 65536, 1}, {2, 512, 8192, 2},
+	} {
+		if got := exportBatch(c.most, c.T, c.V); got != c.want {
+			t.Errorf("at most %d rows of %d tokens, V = %d: got %d, want %d", c.most, c.T, c.V, got, c.want)
 		}
 	}
 }

@@ -129,8 +129,8 @@ func (r *Run) Next() bool {
 }
 
 // Batch returns the next B windows of T tokens, x [B, T], and the tokens that
-// follow each of them, y [B, T]. Call it several times in a step to accumulate
-// gradients.
+// follow each of them in their document, y [B, T]. A window may hold parts of
+// several documents. Call it several times in a step to accumulate gradients.
 func (r *Run) Batch(B, T int) (x, y *tensor.Tensor) {
 	if B < 1 || T < 1 {
 		panic(failuref(ReasonError, "Batch(%d, %d): batch and context must be at least 1", B, T))

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 )
@@ -147,6 +148,27 @@ func TestNoRoom(t *testing.T) {
 	o := Options{Docs: docs, ValDocs: docs, Out: filepath.Join(docs, "c")}
 	if _, err := Build(o); err == nil || !strings.Contains(err.Error(), o.Out) {
 		t.Errorf("below a file: %v", err)
+	}
+}
+
+// Builders at the same time all end up with one corpus.
+func TestBuildersAtTheSameTime(t *testing.T) {
+	docs := tempFile(t, story(2000))
+	o := Options{Docs: docs, ValDocs: docs, Vocab: 300, Out: filepath.Join(t.TempDir(), "c")}
+	var wait sync.WaitGroup
+	var built [4]Corpus
+	var failed [4]error
+	for i := range built {
+		wait.Go(func() { built[i], failed[i] = Build(o) })
+	}
+	wait.Wait()
+	for i := range built {
+		if failed[i] != nil || built[i] != built[0] {
+			t.Errorf("builder %d: %+v, %v", i, built[i], failed[i])
+		}
+	}
+	if entries, _ := os.ReadDir(filepath.Dir(o.Out)); len(entries) != 1 {
+		t.Errorf("left over: %v", entries)
 	}
 }
 

@@ -86,11 +86,10 @@ func publish(out string, c Corpus, t texts, v *bpe.Vocabulary) error {
 	if err := os.Chmod(tmp, 0o755); err != nil {
 		return err
 	}
-	err = os.Rename(tmp, out)
-	if _, openErr := Open(out); err != nil && openErr == nil {
-		return nil // another builder was first
-	}
-	if err != nil {
+	if err := os.Rename(tmp, out); err != nil {
+		if _, openErr := Open(out); openErr == nil {
+			return nil // another builder was first
+		}
 		return fmt.Errorf("%w (is the directory in use? it must be empty or absent)", err)
 	}
 	return nil
