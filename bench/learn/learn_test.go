@@ -79,3 +79,13 @@ func TestMoments(t *testing.T) {
 		t.Errorf("mean %v and deviation %v", mean, sd)
 	}
 }
+
+func TestRead(t *testing.T) {
+	r, err := read([]byte(`{"steps": 3, "tokens": 6144, "charged_seconds": 2}`), []byte(`{"val_bpb": 1.5, "tokens": 262144}`))
+	if err != nil || r.Steps != 3 || r.Tokens != 6144 || r.ValBpb != 1.5 || r.speed() != 3072 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if _, err := read([]byte(`{}`), []byte(`{`)); err == nil {
+		t.Error("half a result was read")
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -77,10 +78,20 @@ func (b *bench) build(ctx context.Context) error {
 
 // result is one run.
 type result struct {
+	done
+	score
+}
+
+// done is what the trainer says of a run.
+type done struct {
 	Steps   int64   `json:"steps"`
 	Tokens  int64   `json:"tokens"`
 	Charged float64 `json:"charged_seconds"`
-	ValBpb  float64 `json:"val_bpb"`
+}
+
+// score is what the evaluator says of its model.
+type score struct {
+	ValBpb float64 `json:"val_bpb"`
 }
 
 func (r result) speed() float64 { return float64(r.Tokens) / r.Charged }
@@ -101,18 +112,21 @@ func (b *bench) run(ctx context.Context, seed int) (r result, err error) {
 	if err != nil {
 		return r, err
 	}
-	done, err := os.ReadFile(filepath.Join(dir, "done.json"))
+	finished, err := os.ReadFile(filepath.Join(dir, "done.json"))
 	if err != nil {
 		return r, fmt.Errorf("reading what the run has done: %w", err)
 	}
-	score, err := command(ctx, b.program("evaluate"), "score", "--model", filepath.Join(dir, "model.safetensors"), "--data", b.scored, "--cores", cores)
+	scored, err := command(ctx, b.program("evaluate"), "score", "--model", filepath.Join(dir, "model.safetensors"), "--data", b.scored, "--cores", cores)
 	if err != nil {
 		return r, err
 	}
-	for _, text := range [][]byte{done, score} {
-		if err := json.Unmarshal(text, &r); err != nil {
-			return r, fmt.Errorf("reading a result of seed %d: %w", seed, err)
-		}
+	return read(finished, scored)
+}
+
+// read puts together what trainer and evaluator say; both count tokens.
+func read(finished, scored []byte) (r result, err error) {
+	if err := errors.Join(json.Unmarshal(finished, &r.done), json.Unmarshal(scored, &r.score)); err != nil {
+		return r, fmt.Errorf("reading what came of a run: %w", err)
 	}
 	return r, nil
 }
