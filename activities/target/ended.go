@@ -71,10 +71,17 @@ func ended(o sandbox.Outcome, dir string) end {
 	case o.Signal == syscall.SIGKILL, o.Signal == syscall.SIGTERM, o.Signal == syscall.SIGINT, o.Signal == syscall.SIGHUP, o.ExitCode == exitStopped:
 		return end{err: fmt.Errorf("the trainer was stopped by somebody else (exit code %d %v)", o.ExitCode, o.Signal)}
 	}
-	if err := diskFull(o.Tail); err != nil {
+	if err := diskFull(o.Tail); err != nil && !ofTheProgram(o.ExitCode) {
 		return end{err: fmt.Errorf("the trainer could not go on: %w", err)}
 	}
 	return failed(o, dir)
+}
+
+// ofTheProgram says whether an exit code is that of a failure which no disk can
+// cause. A full disk may be in the log all the same: a checkpoint that does not
+// fit is a warning.
+func ofTheProgram(code int) bool {
+	return code == exitNaN || code == exitOOM || code == exitNotExportable
 }
 
 // finished checks that a trainer which reports success has left its results.
