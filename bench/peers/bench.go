@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -9,6 +11,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/autoresearch-go/autoresearch/trainer/harness/bpe"
 )
 
 // bench is one table: a size with a number of threads.
@@ -91,6 +95,12 @@ func (b bench) start(ctx context.Context, p program) (peers []*peer, err error) 
 			return nil, err
 		}
 	}
+	if b.llmc != "" {
+		names = append(names, "llm.c")
+		if commands["llm.c"], err = b.llmcCommand(ctx, dir, p); err != nil {
+			return nil, err
+		}
+	}
 	for _, name := range names {
 		fmt.Fprintf(os.Stderr, "%s, %d threads: starting %s\n", b.size.name, b.threads, name)
 		p, err := start(name, commands[name])
@@ -106,15 +116,30 @@ func (b bench) start(ctx context.Context, p program) (peers []*peer, err error) 
 	return peers, nil
 }
 
-// corpus writes random tokens where the trainer looks for text.
+// corpus writes random tokens where the trainer looks for text, in the form of
+// trainer/harness/data: bytes, or ids of 16 bits with a list of what they are.
 func corpus(dir string, vocab int) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	rng := rand.New(rand.NewPCG(1, 1))
+	var text []byte
+	for range 1 << 19 {
+		id := uint16(1 + rng.IntN(vocab-1)) // 0 would end a document
+		if vocab == bpe.Bytes {
+			text = append(text, byte(id))
+		} else {
+			text = binary.LittleEndian.AppendUint16(text, id)
+		}
+	}
+	err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "train.bin"), text, 0o644))
+	if vocab == bpe.Bytes || err != nil {
 		return err
 	}
-	rng := rand.New(rand.NewPCG(1, 1))
-	text := make([]byte, 1<<20)
-	for i := range text {
-		text[i] = byte(rng.IntN(256))
+	var tokens []string
+	for id := range vocab {
+		token := []rune{rune(id)}
+		if n := id - bpe.Bytes; n >= 0 {
+			token = []rune{rune(1 + n/255), rune(1 + n%255)}
+		}
+		tokens = append(tokens, string(token))
 	}
-	return os.WriteFile(filepath.Join(dir, "train.bin"), text, 0o644)
+	return writeJSON(filepath.Join(dir, "tokens.json"), map[string]any{"vocab": vocab, "tokens": tokens})
 }

@@ -181,7 +181,7 @@ class Optimizer:
     matrices under AdamW too, at that rate."""
 
     def __init__(self, model, compiled=False, plain=None):
-        c = model.c
+        c, self.dtype = model.c, model.embed.dtype
         width = (128 / model.dim) ** 0.5
         rates = {"embed": c["EmbedLR"] * width, "head": c["HeadLR"] * width, "values": c["ValueLR"] * width,
                  "resid": c["ResidLR"], "x0": c["X0LR"]}  # fmt: skip
@@ -199,15 +199,15 @@ class Optimizer:
         self.stacks = [(ps, *self.state(ps)) for ps in stacks.values()]
 
     def state(self, params):
-        n, (rows, columns) = len(params), params[0].shape
-        second = torch.zeros((n, rows, 1) if rows >= columns else (n, 1, columns))
-        return torch.zeros(n, rows, columns), second if self.c["Normalize"] else None
+        n, (rows, columns), zeros = len(params), params[0].shape, params[0].new_zeros
+        second = zeros((n, rows, 1) if rows >= columns else (n, 1, columns))
+        return zeros(n, rows, columns), second if self.c["Normalize"] else None
 
     @torch.no_grad()
     def step(self, progress):
         c, lr = self.c, learning_rate(self.c, progress)
         # Tensors, so that a compiled step is not compiled again for each value.
-        scalars = [torch.tensor(v) for v in (
+        scalars = [torch.tensor(v, dtype=self.dtype) for v in (
             lr * c["MatrixLR"], momentum(c, progress), c["WeightDecay"] * (1 - progress), c["NormalizeBeta"],
         )]  # fmt: skip
         for params, velocity, second in self.stacks:

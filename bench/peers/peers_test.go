@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 )
 
 func shipped(t *testing.T) string {
@@ -102,6 +104,24 @@ func TestMedian(t *testing.T) {
 	for want, v := range map[float64][]float64{0: nil, 2: {3, 1, 2}, 2.5: {4, 1, 2, 3}} {
 		if got := median(v); got != want {
 			t.Errorf("median(%v) = %v, want %v", v, got, want)
+		}
+	}
+}
+
+// The harness takes the corpora that the benchmark makes up.
+func TestCorpus(t *testing.T) {
+	for _, vocab := range []int{256, 4096, 8192} {
+		dir := t.TempDir()
+		if err := corpus(dir, vocab); err != nil {
+			t.Fatal(err)
+		}
+		split, err := data.OpenSplit(dir)
+		if err != nil {
+			t.Fatalf("V = %d: %v", vocab, err)
+		}
+		defer split.Close()
+		if split.Vocab().Size() != vocab || split.Len() != 1<<19 {
+			t.Errorf("V = %d: the harness sees %d tokens of %d", vocab, split.Len(), split.Vocab().Size())
 		}
 	}
 }

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -64,9 +63,6 @@ func (s size) program(source string) (program, error) {
 			return program{}, fmt.Errorf("%s has %d lines that define %s, want 1", trainFile, n, name)
 		}
 		source = line.ReplaceAllString(source, "${1}"+s.constants[name])
-	}
-	if s.vocab != 256 { // until a corpus brings its own
-		source = strings.ReplaceAll(source, "run.Vocab()", strconv.Itoa(s.vocab))
 	}
 	c, err := evaluate(source)
 	return program{source, c}, err
