@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/trainer/harness/bpe"
+	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 )
 
 // bench is one table: a size with a number of threads.
@@ -129,7 +130,7 @@ func corpus(dir string, vocab int) error {
 			text = binary.LittleEndian.AppendUint16(text, id)
 		}
 	}
-	err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, "train.bin"), text, 0o644))
+	err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, filepath.Base(data.TrainFile)), text, 0o644))
 	if vocab == bpe.Bytes || err != nil {
 		return err
 	}
@@ -141,5 +142,5 @@ func corpus(dir string, vocab int) error {
 		}
 		tokens = append(tokens, string(token))
 	}
-	return writeJSON(filepath.Join(dir, "tokens.json"), map[string]any{"vocab": vocab, "tokens": tokens})
+	return writeJSON(filepath.Join(dir, data.TokensFile), map[string]any{"vocab": vocab, "tokens": tokens})
 }

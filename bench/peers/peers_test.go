@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestCorpus(t *testing.T) {
 		if err := corpus(dir, vocab); err != nil {
 			t.Fatal(err)
 		}
-		split, err := data.OpenSplit(dir)
+		split, err := data.OpenSplit(filepath.Join(dir, filepath.Base(data.TrainFile)))
 		if err != nil {
 			t.Fatalf("V = %d: %v", vocab, err)
 		}

@@ -14,7 +14,7 @@ import (
 func twin(ctx context.Context, args []string) error {
 	f := flag.NewFlagSet("peers twin", flag.ContinueOnError)
 	python := f.String("python", "", "Python `interpreter` with torch and numpy; README.md says how to install them")
-	threads := f.Int("threads", 2, "threads for PyTorch")
+	threads := f.Int("threads", 1, "threads for PyTorch")
 	if err := f.Parse(args); err != nil {
 		return err
 	}
