@@ -87,11 +87,11 @@ func (h *heads) products(d *Device, w int, c *call, b, head, lo, hi int, s []flo
 
 // live clears what query t cannot see of its row of products, and returns the
 // rest.
-func (h *heads) live(row []float32, t, from int) []float32 {
+func (h *heads) live(d *Device, row []float32, t, from int) []float32 {
 	a, z := h.visible(t)
 	a, z = a-from, z-from
-	clear(row[:a])
-	clear(row[z:])
+	d.kern.Clear(row[:a])
+	d.kern.Clear(row[z:])
 	return row[a:z]
 }
 
@@ -101,7 +101,7 @@ func (h *heads) live(row []float32, t, from int) []float32 {
 func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, sums, lse []float32) (from, keys int) {
 	from, keys = h.products(d, w, c, b, head, lo, hi, s)
 	for t := lo; t < hi; t++ {
-		live := h.live(s[(t-lo)*keys:(t-lo+1)*keys], t, from)
+		live := h.live(d, s[(t-lo)*keys:(t-lo+1)*keys], t, from)
 		m := h.scale * d.kern.Max(live)
 		sums[t-lo] = d.kern.ExpScaled(live, live, h.scale, m)
 		if lse != nil {
@@ -115,7 +115,7 @@ func (h *heads) scores(d *Device, w int, c *call, b, head, lo, hi int, s, sums, 
 func (h *heads) recompute(d *Device, w int, c *call, b, head, lo, hi int, s, lse []float32) (from, keys int) {
 	from, keys = h.products(d, w, c, b, head, lo, hi, s)
 	for t := lo; t < hi; t++ {
-		live := h.live(s[(t-lo)*keys:(t-lo+1)*keys], t, from)
+		live := h.live(d, s[(t-lo)*keys:(t-lo+1)*keys], t, from)
 		d.kern.ExpScaled(live, live, h.scale, lse[t])
 	}
 	return from, keys
@@ -239,7 +239,7 @@ func attentionBackward(c *call) {
 		buf := c.dev.tmp(w, 2*size)
 		for k := 1; k < 3; k++ {
 			if c.arg.n[k] == 1 {
-				h.clearRows(c.in[k].grad, b, kv)
+				h.clearRows(c.dev.kern, c.in[k].grad, b, kv)
 			}
 		}
 		for head := kv * group; head < (kv+1)*group; head++ {
@@ -252,9 +252,9 @@ func attentionBackward(c *call) {
 }
 
 // clearRows makes the rows of one key head zero.
-func (h *heads) clearRows(x []float32, b, kv int) {
+func (h *heads) clearRows(k *cpu.Set, x []float32, b, kv int) {
 	for t := range h.t {
-		clear(x[((b*h.t+t)*h.nkv+kv)*h.d:][:h.d])
+		k.Clear(x[((b*h.t+t)*h.nkv+kv)*h.d:][:h.d])
 	}
 }
 
@@ -278,8 +278,8 @@ func (h *heads) backBlock(c *call, w, b, head, lo, hi int, p, ds, lse []float32)
 		a, z := h.visible(lo + r)
 		a, z = a-from+r*keys, z-from+r*keys
 		delta := k.Dot(dout.Data[r*dout.RS:][:h.d], out.Data[r*out.RS:][:h.d])
-		clear(ds[r*keys : a])
-		clear(ds[z : (r+1)*keys])
+		k.Clear(ds[r*keys : a])
+		k.Clear(ds[z : (r+1)*keys])
 		k.SoftmaxGrad(ds[a:z], p[a:z], delta, h.scale)
 	}
 	if dq != nil { // dq += ds k

@@ -38,7 +38,7 @@ func (t *Tensor) Backward() {
 func (d *Device) ZeroGrad() {
 	for _, t := range d.leaves {
 		if t.grad != nil {
-			clear(t.grad)
+			d.kern.Clear(t.grad)
 		}
 	}
 }

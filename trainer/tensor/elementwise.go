@@ -41,7 +41,7 @@ func registerUnary(name string, u unaryFns) *Op {
 				for ; lo < hi; lo += chunk {
 					to := min(lo+chunk, hi)
 					if c.arg.flag { // part by part, so that it stays in the first cache
-						clear(dx[lo:to])
+						c.dev.kern.Clear(dx[lo:to])
 					}
 					c.op.unary.bwd(c.dev.kern, dx[lo:to], dy[lo:to], x[lo:to], y[lo:to], tmp[:to-lo], p)
 				}

@@ -69,7 +69,7 @@ var opEmbed = register(Op{
 			for i := lo; i < hi; i++ {
 				row := y[i*n : (i+1)*n]
 				if id := int(ids[i]); id >= 0 {
-					copy(row, table[id*n:(id+1)*n])
+					c.dev.kern.Copy(row, table[id*n:(id+1)*n])
 				} else {
 					fillNaN(row)
 				}

@@ -122,7 +122,7 @@ func (c *call) din(i int) []float32 {
 	}
 	if t.grad == nil {
 		t.allocGrad()
-		clear(t.grad)
+		c.dev.kern.Clear(t.grad)
 	}
 	return t.grad
 }

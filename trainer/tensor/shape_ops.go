@@ -177,7 +177,7 @@ func (c *call) blocks(out, in []float32, back bool) {
 			if c.arg.flag {
 				c.dev.kern.Add(x, x, o)
 			} else {
-				copy(o, x)
+				c.dev.kern.Copy(o, x)
 			}
 		}
 	})

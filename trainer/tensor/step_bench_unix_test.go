@@ -148,8 +148,7 @@ func BenchmarkFullStep(b *testing.B) {
 
 // BenchmarkBookkeeping is what a step costs besides its arithmetic, in per
 // cent: the same step with kernels that do nothing, in turns with the real one,
-// by CPU time. Copies of embeddings and the clearing of gradients still count,
-// so it overstates.
+// by CPU time. The few loops that are plain Go still count.
 func BenchmarkBookkeeping(b *testing.B) {
 	for _, s := range stepSizes {
 		for _, threads := range []int{1, 2} {

@@ -26,5 +26,19 @@ func idle() *Set {
 	}
 }
 
+// Clear makes x zero.
+func (s *Set) Clear(x []float32) {
+	if !s.idle {
+		clear(x)
+	}
+}
+
+// Copy copies src to dst, as many elements as both have.
+func (s *Set) Copy(dst, src []float32) {
+	if !s.idle {
+		copy(dst, src)
+	}
+}
+
 func idle3(_, _, _ []float32)          {}
 func idle2s(_, _ []float32, _ float32) {}
