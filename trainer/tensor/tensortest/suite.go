@@ -25,6 +25,7 @@ package tensortest
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"testing"
 
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
@@ -125,6 +126,11 @@ func (s *suite) eachCase(t *testing.T, f func(t *testing.T, r *rig)) {
 			name = fmt.Sprintf("%s/%s", c.Op, c.Name)
 		}
 		t.Run(name, func(t *testing.T) {
+			defer func() { // one broken operation should not hide the others
+				if p := recover(); p != nil {
+					t.Errorf("panic: %v\n%s", p, debug.Stack())
+				}
+			}()
 			d.Reset()
 			d.ZeroGrad()
 			f(t, newRig(d, c, fmt.Sprint("case", i)))
