@@ -56,6 +56,22 @@ func (r *Research) makeData(ctx context.Context, t target.Target, evaluator stri
 	return c.Fingerprint, pinData(ctx, r.Home, r.Store, c.Fingerprint)
 }
 
+// sameData refuses to begin a campaign whose ledger has results that were
+// measured on other data: the record of what it was has been lost.
+func (r *Research) sameData(ctx context.Context, c experiment.Campaign) error {
+	results, err := r.Ledger.Results(ctx, c.Tag())
+	if err != nil {
+		return err
+	}
+	for _, result := range results {
+		if result.Data != "" && result.Data != c.Data {
+			return refuse(ErrLedger, "experiment %d of campaign %s was measured on the data %s, and %s is lost: now it would be %s, and the two cannot be compared; restore it from a copy, or choose another tag",
+				result.Experiment, c.Tag(), short(result.Data), experiment.CampaignKey(c.Tag(), campaignFile), short(c.Data))
+		}
+	}
+	return nil
+}
+
 func (r *Research) makeCorpus(ctx context.Context, t target.Target, evaluator string, s experiment.Settings, fetch bool, report func(string)) (target.Corpus, error) {
 	set, err := experiment.ParseDataset(s.Dataset)
 	if err != nil {

@@ -137,6 +137,32 @@ func TestPrepareOnDataThatAreNotThere(t *testing.T) {
 	wantRefusal(t, err, ErrDataset, false, "the target noop has a data set of its own")
 }
 
+// Results on other data are not compared, though the record of a campaign is lost.
+func TestPrepareWithLostRecord(t *testing.T) {
+	r := newResearch(t, newCheckout(t), setLR("0.02"))
+	withText(r)
+	s := testSettings()
+	s.Dataset = bears(t)
+	c := must(t, r, r.Prepare, PrepareInput{s}).Campaign
+	baseline(t, r, c)
+	record := filepath.Join(r.Home.Artifacts(), experiment.CampaignKey(c.Tag(), campaignFile))
+	if err := os.Remove(record); err != nil {
+		t.Fatal(err)
+	}
+	if again := must(t, r, r.Prepare, PrepareInput{s}).Campaign; again.Data != c.Data {
+		t.Errorf("the same text gave the data %s, not %s", again.Data, c.Data)
+	}
+	if err := os.Remove(record); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, s.Dataset, strings.Repeat("There was a wolf. ", 10_000))
+	_, err := do(t, r, r.Prepare, PrepareInput{s})
+	wantRefusal(t, err, ErrLedger, false, "experiment 0 of campaign mar5 was measured on the data "+c.Data[:12], "mar5/campaign.json is lost", "another tag")
+	if _, err := os.Stat(record); err == nil {
+		t.Error("it was recorded all the same")
+	}
+}
+
 func TestPrepareCorpus(t *testing.T) {
 	dir := newCheckout(t)
 	r := newResearch(t, dir, setLR("0.02"))

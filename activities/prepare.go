@@ -157,6 +157,9 @@ func (r *Research) begin(ctx context.Context, s experiment.Settings) (experiment
 	if c.Data, err = r.makeData(ctx, t, c.Evaluator, s); err != nil {
 		return c, err
 	}
+	if err := r.sameData(ctx, c); err != nil {
+		return c, err
+	}
 	err = putOnceJSON(ctx, r.Store, experiment.CampaignKey(s.Tag, campaignFile), &c)
 	return c, err
 }
