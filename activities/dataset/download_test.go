@@ -384,11 +384,11 @@ func TestKeyOfDownloads(t *testing.T) {
 
 func TestProgressLines(t *testing.T) {
 	for want, p := range map[string]Progress{
-		"download a.txt: 1.5 MB of 3.0 MB, 50%, 500 kB/s, 3s left": {File: "a.txt", Of: 1, Done: 1_500_000, Total: 3_000_000, Rate: 500_000},
-		"download a.txt (2 of 11): 12 B":                           {File: "a.txt", Index: 2, Of: 11, Done: 12},
-		"download a.txt: the connection broke; again in 4s":        {File: "a.txt", Why: "the connection broke", Waiting: 4 * time.Second},
-		"reading a.txt (1 of 2)":                                   {File: "a.txt", Index: 1, Of: 2, Reading: true},
-		"download a.txt: 2.50 GB":                                  {File: "a.txt", Done: 2_500_000_000},
+		"download: 1.5 MB of 3.0 MB, 50%, 500 kB/s, 3s left (a.txt)": {File: "a.txt", Of: 1, Done: 1_500_000, Total: 3_000_000, Rate: 500_000},
+		"download 2 of 11: 12 B (a.txt)":                             {File: "a.txt", Index: 2, Of: 11, Done: 12},
+		"download: the connection broke; again in 4s (a.txt)":        {File: "a.txt", Why: "the connection broke", Waiting: 4 * time.Second},
+		"reading 1 of 2 (a.txt)":                                     {File: "a.txt", Index: 1, Of: 2, Reading: true},
+		"download: 2.50 GB (a.txt)":                                  {File: "a.txt", Done: 2_500_000_000},
 	} {
 		require.Equal(t, want, p.String())
 	}

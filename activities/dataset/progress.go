@@ -19,17 +19,17 @@ type Progress struct {
 	Why         string        // it waits
 }
 
-// String is one line for people.
+// String is one line for people. The name stands last: a narrow terminal cuts it.
 func (p Progress) String() string {
-	name := p.File
+	place := ""
 	if p.Of > 1 {
-		name += fmt.Sprintf(" (%d of %d)", p.Index, p.Of)
+		place = fmt.Sprintf(" %d of %d", p.Index, p.Of)
 	}
 	switch {
 	case p.Reading:
-		return "reading " + name
+		return fmt.Sprintf("reading%s (%s)", place, p.File)
 	case p.Why != "":
-		return fmt.Sprintf("download %s: %s; again in %v", name, p.Why, p.Waiting.Round(100*time.Millisecond))
+		return fmt.Sprintf("download%s: %s; again in %v (%s)", place, p.Why, p.Waiting.Round(100*time.Millisecond), p.File)
 	}
 	parts := []string{size(p.Done)}
 	if p.Total > 0 {
@@ -42,7 +42,7 @@ func (p Progress) String() string {
 			parts = append(parts, left.Round(time.Second).String()+" left")
 		}
 	}
-	return "download " + name + ": " + strings.Join(parts, ", ")
+	return fmt.Sprintf("download%s: %s (%s)", place, strings.Join(parts, ", "), p.File)
 }
 
 // size is a number of bytes in three digits or so.
