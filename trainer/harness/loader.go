@@ -15,7 +15,19 @@ import (
 // and a resumed run sees the windows that it would have seen.
 //
 // Where documents are longer than a window on average, windows lie anywhere in
-// the text. Where they are shorter, a packer puts them together.
+// the text, as those of the evaluation do. Where they are shorter, a packer puts
+// them together. Measured as val_bpb on files held out from the training split,
+// T = 256 bytes, seeds 1, 2 and 3 (now and then a seed is 0.1 better than the
+// others, so no line proves a difference):
+//
+//	documents                            steps  anywhere             packed
+//	Go files, 8.5 KB on average            800  2.370 2.238 2.374    2.364 2.354 2.373
+//	their functions, 640 bytes             800  2.242 2.056 2.108    2.248 2.085 2.248
+//	short functions, 180 bytes, shuffled   500  2.070 2.099 2.105    2.066 2.072 2.116
+//
+// In the second line the functions of a file follow each other, which packing
+// hides from the model. Reading a token costs 1.5 to 2.2 ns anywhere and 1.5 to 3.9 ns packed,
+// where a step takes thousands, so nothing is prepared ahead.
 type loader struct {
 	*data.Split
 	seed    uint64

@@ -7,8 +7,8 @@ import (
 	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 )
 
-// packBuffer is how many pieces a row may be put together from. More would fill
-// rows a little better and cost time in proportion.
+// packBuffer is how many pieces a row may be put together from. More would cut
+// fewer documents and empty more unevenly at the end of an epoch.
 const packBuffer = 1000
 
 // packer lays out the training text in rows of T targets, each with the token
@@ -19,8 +19,8 @@ const packBuffer = 1000
 // another piece. A longer one is cut every T tokens, from a random place on
 // that is another in every epoch. Pieces come in random order; behind the one
 // that comes next, a row takes the longest that fits of about a thousand until
-// it is full, and when none fits, the longest is cut. So rows begin where documents begin whenever documents
-// are short, and few are cut.
+// it is full, and when none fits, the longest is cut. So rows begin where
+// documents begin whenever documents are short, and few are cut.
 //
 // The order is a function of seed, T and the number of the row.
 type packer struct {
