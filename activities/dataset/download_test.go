@@ -435,3 +435,31 @@ func input(t *testing.T, err error) bool {
 	require.True(t, errors.As(err, &e), "%v", err)
 	return e.Input
 }
+
+// What a server answers to the wish for the rest of a file is not believed
+// blindly.
+func TestDownloadAnswers(t *testing.T) {
+	fresh := func() *download {
+		d := &download{fetcher: newFetcher(Options{retry: impatient(), Report: func(Progress) {}}, t.TempDir(), manifest{}), have: 10, state: partState{Validator: `"1"`, Bytes: 100}}
+		d.part = filepath.Join(d.dir, "a.part")
+		return d
+	}
+	for span, want := range map[string]int64{
+		"bytes 10-99/100": 10, "bytes 0-99/100": 0, "bytes 10-98/99": 0, "bytes 10-99/*": 0, "": 0, "lines 10-99/100": 0,
+	} {
+		resp := &http.Response{StatusCode: http.StatusPartialContent, Header: http.Header{"Content-Range": {span}}}
+		d := fresh()
+		from, err := d.accept(resp, resp.Header)
+		require.Equal(t, want, from, span)
+		require.Equal(t, want == 0, err != nil, span)
+		require.Equal(t, want, d.have, "%q: what does not fit is given up", span)
+	}
+	d := fresh()
+	err := d.write(t.Context(), strings.NewReader("short"), 10, time.NewTimer(time.Hour))
+	require.ErrorContains(t, err, "the connection broke", "its end came early, without an error")
+	require.Equal(t, int64(15), d.have)
+	d = fresh()
+	err = d.write(t.Context(), strings.NewReader(strings.Repeat("x", 91)), 10, time.NewTimer(time.Hour))
+	require.ErrorContains(t, err, "more came than the file has")
+	require.Zero(t, d.have)
+}
