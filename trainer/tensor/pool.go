@@ -1,48 +1,145 @@
 package tensor
 
 import (
-	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // pool is a fixed set of goroutines that run the parallel loops. Worker 0 is
 // the caller. Loops never nest.
+//
+// A step is some hundred loops of tens of microseconds, and to wake a thread
+// takes as long as some of them. So whoever waits looks for work a while before
+// it sleeps: the helpers between two loops, the caller for the last helper. The
+// budget is CPU time, which looking spends as work does: the while is short.
 type pool struct {
-	n    int
-	jobs []chan span // one per helper: worker i reads jobs[i-1]
-	task task        // what they are woken for
-	wg   sync.WaitGroup
-	few  items // for each
+	n       int
+	helpers []*helper
+	task    task         // what they are woken for
+	busy    atomic.Int32 // helpers that have not finished
+	caller  sleeper
+	few     items // for each
 }
 
 // task is the body of a parallel loop. It is an interface so that a loop whose
 // state lives on the device needs no closure, which would be an allocation.
 type task interface{ run(worker, lo, hi int) }
 
-type span struct{ lo, hi int }
-
 type taskFunc func(worker, lo, hi int)
 
 func (f taskFunc) run(w, lo, hi int) { f(w, lo, hi) }
 
-func newPool(n int) *pool {
-	p := &pool{n: n, jobs: make([]chan span, n-1)}
-	for i := range p.jobs {
-		c := make(chan span)
-		p.jobs[i] = c
-		go func() {
-			for s := range c {
-				p.task.run(i+1, s.lo, s.hi)
-				p.wg.Done()
+// helper is one goroutine of the pool and its part of the present loop.
+type helper struct {
+	lo, hi int
+	turn   atomic.Uint32 // counts the loops that it was called to
+	closed bool
+	sleeper
+}
+
+// sleeper lets one goroutine wait for a condition that another makes true.
+type sleeper struct {
+	asleep atomic.Bool
+	wake   chan struct{}
+	shy    int // waits to come that do without looking
+	shyer  int // how many that will be the next time
+}
+
+// How a waiter looks before it sleeps: patience times so many looks, some 50 us
+// in all. With less the second thread sleeps through a quarter of a step of the
+// default size; more gains nothing. In between it offers its core to others. If
+// somebody takes it, which shows by the time that takes, then whoever is waited
+// for may need that very core, and the next waits sleep at once: few the first
+// time, on a busy machine soon nearly all.
+const (
+	patience  = 200
+	looks     = 200
+	taken     = 100 * time.Microsecond
+	shyest    = 5000
+	forgiving = 10 // waits that go well halve shyer, about
+)
+
+// until returns when ready is true. Whoever makes it true calls rouse after.
+func (s *sleeper) until(ready func() bool) {
+	if s.looked(ready) {
+		return
+	}
+	s.asleep.Store(true)
+	if ready() && s.asleep.Swap(false) {
+		return // nobody will send
+	}
+	<-s.wake
+}
+
+// looked looks for a while and says whether ready has become true.
+func (s *sleeper) looked(ready func() bool) bool {
+	if s.shy > 0 {
+		s.shy--
+		return ready()
+	}
+	for range patience {
+		for range looks {
+			if ready() {
+				s.shyer -= s.shyer / forgiving
+				return true
 			}
-		}()
+		}
+		start := time.Now()
+		offerCore()
+		if time.Since(start) > taken {
+			s.shyer = min(2*s.shyer+2*forgiving, shyest)
+			s.shy = s.shyer
+			break
+		}
+	}
+	return ready()
+}
+
+func (s *sleeper) rouse() {
+	if s.asleep.Load() && s.asleep.Swap(false) {
+		s.wake <- struct{}{}
+	}
+}
+
+func newPool(n int) *pool {
+	p := &pool{n: n}
+	p.caller.wake = make(chan struct{}, 1)
+	for i := range n - 1 {
+		h := &helper{}
+		h.wake = make(chan struct{}, 1)
+		p.helpers = append(p.helpers, h)
+		go p.help(i+1, h)
 	}
 	return p
 }
 
+// help is the life of worker w.
+func (p *pool) help(w int, h *helper) {
+	done := uint32(0)
+	called := func() bool { return h.turn.Load() != done }
+	for {
+		if h.until(called); h.closed {
+			return
+		}
+		done++
+		p.task.run(w, h.lo, h.hi)
+		if p.busy.Add(-1) == 0 {
+			p.caller.rouse()
+		}
+	}
+}
+
+// call gives the helper its part of the loop.
+func (h *helper) call(lo, hi int) {
+	h.lo, h.hi = lo, hi
+	h.turn.Add(1)
+	h.rouse()
+}
+
 func (p *pool) close() {
-	for _, c := range p.jobs {
-		close(c)
+	for _, h := range p.helpers {
+		h.closed = true
+		h.call(0, 0)
 	}
 }
 
@@ -68,14 +165,16 @@ func (p *pool) do(n, parts int, t task) {
 		return
 	}
 	p.task = t
-	p.wg.Add(parts - 1)
-	for i := 1; i < parts; i++ {
-		p.jobs[i-1] <- span{n * i / parts, n * (i + 1) / parts}
+	p.busy.Store(int32(parts - 1))
+	for i, h := range p.helpers[:parts-1] {
+		h.call(n*(i+1)/parts, n*(i+2)/parts)
 	}
 	t.run(0, 0, n/parts)
-	p.wg.Wait()
+	p.caller.until(p.idle)
 	p.task = nil
 }
+
+func (p *pool) idle() bool { return p.busy.Load() == 0 }
 
 // item is the body of a loop over few, large and uneven items.
 type item interface{ item(worker, i int) }
