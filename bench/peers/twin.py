@@ -34,7 +34,8 @@ def train(config, dtype):
     optimizer = model.Optimizer(gpt, plain=model.PLAIN_RATE if config["optimizer"] == "adamw" else None)
     start = {name: p.detach().clone() for name, p in gpt.named().items()}
     moved = lambda: {name: checksum(p - start[name]) for name, p in gpt.named().items()}
-    record = {"recorder": f"PyTorch {torch.__version__}, {dtype}", "moved_in": ours["moved_in"], "losses": []}
+    record = {"recorder": f"PyTorch {torch.__version__}, {dtype}", "moved_in": ours["moved_in"],
+              "constants": c, "losses": []}
     for step in range(steps):
         gpt.zero_grad()
         loss = 0
