@@ -59,16 +59,16 @@ const (
 	forgiving = 10 // waits that go well halve shyer, about
 )
 
-// until returns when ready is true. Whoever makes it true calls rouse after.
+// until returns when ready is true. Whoever makes it true calls rouse after; that
+// may come late, when the sleeper has seen it already and waits for the next.
 func (s *sleeper) until(ready func() bool) {
-	if s.looked(ready) {
-		return
+	for !s.looked(ready) {
+		s.asleep.Store(true)
+		if ready() && s.asleep.Swap(false) {
+			return // nobody will send
+		}
+		<-s.wake
 	}
-	s.asleep.Store(true)
-	if ready() && s.asleep.Swap(false) {
-		return // nobody will send
-	}
-	<-s.wake
 }
 
 // looked looks for a while and says whether ready has become true.
