@@ -163,12 +163,21 @@ func (w *watcher) show() {
 			w.a.note("%s", s.printable(askLine(o.Ongoing, w.view.approval(), w.tag)))
 		}
 		if o.step == "train" && !o.queued && !w.a.json && w.first(fmt.Sprintf("train %d", o.Experiment)) {
-			w.a.note("#%d training: %s", o.Experiment, s.printable(cmpOr(o.Title, "the target as it stands")))
+			w.a.note("#%d training: %s", o.Experiment, s.printable(cmpOr(o.Title, untitled(o.Experiment))))
 		}
 	}
 	if !w.a.json {
 		w.tell(s)
 	}
+}
+
+// untitled stands for a title that is not known: the baseline has none, and just
+// after a restart the campaign has not yet told those of others.
+func untitled(experiment int) string {
+	if experiment == 0 {
+		return "the target as it stands"
+	}
+	return "the candidate"
 }
 
 // first tells whether something is to be said now, and remembers that it was.
