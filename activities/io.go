@@ -30,6 +30,11 @@ type LedgerState struct {
 	Noise     experiment.Noise      `json:"noise"`
 	Tally     experiment.Tally      `json:"tally"`
 	Recent    []experiment.Brief    `json:"recent,omitempty"` // the last ten to be decided, newest last
+
+	Line          []experiment.Incumbent `json:"line,omitempty"`   // as in experiment.Result
+	Checks        []experiment.Check     `json:"checks,omitempty"` // wanted
+	FalseKeepRate float64                `json:"false_keep_rate,omitempty"`
+	RawMinimum    *float64               `json:"raw_minimum,omitempty"`
 }
 
 // OpenExperiment is an experiment that was begun and never decided: it was
@@ -118,6 +123,8 @@ type EvaluateInput struct {
 	Model       string                 `json:"model"`
 	GraphDigest string                 `json:"graph_digest,omitempty"` // from ApplyResult
 	Measurement experiment.Measurement `json:"measurement"`
+	Audit       bool                   `json:"audit,omitempty"`       // measure on the hidden audit split too: the baseline and every check
+	Reference   float64                `json:"reference_s,omitempty"` // evaluation seconds of the incumbent; at most three times that is allowed, 0 is no bound
 }
 
 // EvaluateResult is the measurement with its score, or with its failure.
@@ -139,6 +146,7 @@ type DecideInput struct {
 	SyntaxTokens int                      `json:"syntax_tokens"`
 	Failure      *experiment.Failure      `json:"failure,omitempty"` // from Apply
 	Measurements []experiment.Measurement `json:"measurements,omitempty"`
+	Check        *experiment.Check        `json:"check,omitempty"`
 }
 
 // DecideResult is the decision, as the ledger has it, and what holds after it.
@@ -149,6 +157,11 @@ type DecideResult struct {
 	Incumbent experiment.Incumbent `json:"incumbent"`
 	Noise     experiment.Noise     `json:"noise"`
 	Spent     experiment.Spent     `json:"spent,omitzero"` // on all proposals of the experiment
+
+	Confirmed     *experiment.Incumbent `json:"confirmed,omitempty"` // the newest confirmed one of the line
+	Checks        []experiment.Check    `json:"checks,omitempty"`    // wanted
+	Voids         []int                 `json:"voids,omitempty"`
+	FalseKeepRate float64               `json:"false_keep_rate,omitempty"`
 }
 
 // SetProgramInput gives a campaign a program of its own, which is read from the

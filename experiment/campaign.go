@@ -29,6 +29,11 @@ type Incumbent struct {
 	// GivenAway is the val_bpb spent on simplifications since the best score,
 	// which bounds them: see the decision policy.
 	GivenAway float64 `json:"given_away,omitempty"`
+
+	// What policies that confirm know more. Without them a keep stays as it is.
+	Confirmed bool      `json:"confirmed,omitempty"` // fresh seeds have shown that it is better than the one before it in the line
+	Fresh     *Estimate `json:"fresh,omitempty"`     // of those seeds alone; nil before the first
+	Audit     *Audit    `json:"audit,omitempty"`     // nil until measured
 }
 
 // Noise is the estimate of the spread of val_bpb between seeds.
@@ -44,6 +49,10 @@ type Tally struct {
 	Discarded   int `json:"discarded"`
 	Crashed     int `json:"crashed"`
 	SinceKeep   int `json:"since_keep"` // experiments in a row without a keep
+
+	Checks     int `json:"checks,omitempty"`      // not counted above
+	Confirmed  int `json:"confirmed,omitempty"`   // keeps that fresh seeds have confirmed
+	RolledBack int `json:"rolled_back,omitempty"` // keeps that they have refuted
 }
 
 // Add counts one verdict.
@@ -84,6 +93,11 @@ type Best struct {
 	ValBpb     *float64 `json:"val_bpb"` // null until the baseline is measured
 	Title      string   `json:"title"`
 	Tally
+
+	Provisional   bool       `json:"provisional"`               // fresh seeds have not confirmed the incumbent yet
+	Confirmed     *Incumbent `json:"confirmed_best,omitempty"`  // the best that they have confirmed; null before the baseline
+	RawMinimum    *float64   `json:"raw_minimum,omitempty"`     // the lowest single score seen: flattered by luck
+	FalseKeepRate float64    `json:"false_keep_rate,omitempty"` // at most this share of confirmed keeps is expected to be no improvement
 }
 
 // Status answers the query "status".
@@ -117,6 +131,7 @@ type Ongoing struct {
 	StartedAt  time.Time `json:"started_at"`         // of its stage
 	Deadline   time.Time `json:"deadline,omitzero"`  // of Awaiting: then the default answer holds
 	Revision   int       `json:"revision,omitempty"` // how often it was made anew, because the incumbent had moved
+	Check      *Check    `json:"check,omitempty"`    // it measures something again
 }
 
 // Stage is how far an experiment has come.
@@ -170,4 +185,5 @@ type Brief struct {
 	ValBpb     *float64 `json:"val_bpb"`
 	Title      string   `json:"title"`
 	Commit     string   `json:"commit"`
+	Check      *Check   `json:"check,omitempty"` // it measured something again
 }

@@ -18,6 +18,10 @@ type Measurement struct {
 	SlotSeconds    float64  `json:"slot_seconds"`           // how long the run and its evaluation had the slot
 	IdleSeconds    float64  `json:"idle_seconds,omitempty"` // how long the slot had been idle before, as far as its worker knows
 	Attempts       int      `json:"attempts"`               // 1, and one more for each resume
+	Slot           string   `json:"slot,omitempty"`         // task queue of the slot that trained it
+	Class          string   `json:"class,omitempty"`        // what kind of slot that is: scores and noise compare within a class
+	Sandbox        string   `json:"sandbox,omitempty"`      // what confined the run, as sandbox.Isolation says it
+	AuditBpb       float64  `json:"audit_bpb,omitempty"`    // on the hidden audit split; 0 where it was not measured
 	Failure        *Failure `json:"failure,omitempty"`
 }
 
@@ -51,6 +55,20 @@ type Result struct {
 	Incumbent  Incumbent `json:"incumbent"`
 	NoiseAfter Noise     `json:"noise_after"`
 	DecidedAt  time.Time `json:"decided_at"`
+
+	// Of policies that confirm what they keep.
+	Check         *Check      `json:"check,omitempty"`           // this is no proposal: it measures that one again
+	Line          []Incumbent `json:"line,omitempty"`            // the newest keeps that hold, oldest first: confirmed ones, then provisional ones; the last is Incumbent
+	Checks        []Check     `json:"checks,omitempty"`          // wanted after this decision, most urgent first
+	Voids         []int       `json:"voids,omitempty"`           // experiments whose slot had drifted: their results count no more
+	FalseKeepRate float64     `json:"false_keep_rate,omitempty"` // stated by the policy
+
+	// The hash chain: what the decision rests on, by sha256 (see ledger/chain.go).
+	Previous  string `json:"previous,omitempty"`  // of the decision before, as stored; the baseline's: of campaign.json
+	Source    string `json:"source,omitempty"`    // of the source archive that was trained
+	Patch     string `json:"patch,omitempty"`     // of candidate.patch
+	Proposed  string `json:"proposed,omitempty"`  // of the proposal as stored
+	Evaluator string `json:"evaluator,omitempty"` // of the archive that the evaluator was built from
 
 	LogTail []string `json:"log_tail,omitempty"` // the last lines of a crash, at most 40
 
@@ -88,5 +106,5 @@ func (s *Spent) Add(other Spent) {
 
 // Brief is r in one line.
 func (r Result) Brief() Brief {
-	return Brief{Experiment: r.Experiment, Sequence: r.Sequence, Verdict: r.Verdict, Reason: r.Reason, ValBpb: r.ValBpb, Title: r.Title, Commit: r.Commit}
+	return Brief{Experiment: r.Experiment, Sequence: r.Sequence, Verdict: r.Verdict, Reason: r.Reason, ValBpb: r.ValBpb, Title: r.Title, Commit: r.Commit, Check: r.Check}
 }

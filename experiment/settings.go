@@ -46,6 +46,22 @@ type Limits struct {
 	WallTime    Duration `json:"wall_time,omitempty"`
 	Plateau     int      `json:"plateau,omitempty"`  // experiments in a row without a keep
 	Parallel    int      `json:"parallel,omitempty"` // training runs side by side; 0 is 1
+
+	// ConfirmShare is the share of training runs that may go to confirming keeps
+	// and to drift control while candidates wait; idle slots are free for that in
+	// any case. 0 is DefaultConfirmShare.
+	ConfirmShare float64 `json:"confirm_share,omitempty"`
+}
+
+// DefaultConfirmShare is for campaigns that do not say.
+const DefaultConfirmShare = 0.25
+
+// CheckShare is the share of training runs that checks may take from candidates.
+func (l Limits) CheckShare() float64 {
+	if l.ConfirmShare == 0 {
+		return DefaultConfirmShare
+	}
+	return l.ConfirmShare
 }
 
 // Slots is the number of training runs that may be in progress at once.
@@ -112,7 +128,7 @@ const (
 )
 
 // settingsFields lists every JSON name that Settings accepts.
-var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "cores", "dataset", "vocab", "proposer", "policy", "approve", "approve_within", "experiments", "wall_time", "plateau", "parallel"}
+var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "cores", "dataset", "vocab", "proposer", "policy", "approve", "approve_within", "experiments", "wall_time", "plateau", "parallel", "confirm_share"}
 
 // UnmarshalJSON remembers unknown fields and values of the wrong type instead
 // of failing, so that a typing error in a workflow's input becomes one clear
@@ -159,6 +175,8 @@ func jsonKind(t reflect.Type) string {
 		return "text"
 	case reflect.Uint64:
 		return "a whole number that is not negative"
+	case reflect.Float64:
+		return "a number"
 	}
 	return "a whole number"
 }
@@ -223,6 +241,8 @@ func (l Limits) Validate() error {
 		return fmt.Errorf("wall_time is %v: a duration, or 0 for no limit", l.WallTime)
 	case l.Plateau < 0:
 		return fmt.Errorf("plateau is %d: a count of experiments, or 0 for no limit", l.Plateau)
+	case !(l.ConfirmShare >= 0 && l.ConfirmShare <= 1):
+		return fmt.Errorf("confirm_share is %v: the share of training runs that may confirm keeps, 0 to 1, or 0 for %v", l.ConfirmShare, DefaultConfirmShare)
 	case l.Parallel < 0 || l.Parallel > MaxParallel:
 		return fmt.Errorf("parallel is %d: 1 to %d training runs side by side", l.Parallel, MaxParallel)
 	}

@@ -14,7 +14,9 @@ const (
 type Reason string
 
 // The reasons. Baseline and Improved and Simpler come with keep; Worse,
-// WithinNoise, Duplicate and Rejected with discard; the others with crash.
+// WithinNoise, Duplicate and Rejected with discard. A check says of what it
+// measures again whether it stands: Confirmed, Unresolved and Steady come with
+// keep, Refuted and Drifted with discard. The others come with crash.
 const (
 	Baseline      Reason = "baseline"
 	Improved      Reason = "improved"
@@ -22,7 +24,12 @@ const (
 	Worse         Reason = "worse"
 	WithinNoise   Reason = "within-noise"
 	Duplicate     Reason = "duplicate"
-	Rejected      Reason = "rejected" // by a person who was asked for approval
+	Rejected      Reason = "rejected"   // by a person who was asked for approval
+	Confirmed     Reason = "confirmed"  // fresh seeds agree
+	Unresolved    Reason = "unresolved" // it takes more of them
+	Refuted       Reason = "refuted"    // fresh seeds do not agree: rolled back
+	Steady        Reason = "steady"     // the slot measures the incumbent as before
+	Drifted       Reason = "drifted"    // it does not: its recent results are void
 	InvalidEdit   Reason = "invalid-edit"
 	BuildFailed   Reason = "build-failed"
 	NotCausal     Reason = "not-causal"

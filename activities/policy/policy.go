@@ -27,6 +27,10 @@ type Input struct {
 	Measurements []experiment.Measurement // one or more runs, any of which may have failed
 	Incumbent    *experiment.Incumbent    // nil for the baseline
 	Noise        experiment.Noise         // zero for the baseline
+
+	Check *experiment.Check      // set when this measures an earlier candidate again
+	Line  []experiment.Incumbent // after the decision before, as Decision.Line
+	Past  []experiment.Result    // all decisions so far, in their order, the baseline first; read only
 }
 
 // Decision is the verdict and what holds after it.
@@ -38,4 +42,12 @@ type Decision struct {
 	Threshold float64 // the gain that a keep needed
 	Incumbent experiment.Incumbent
 	Noise     experiment.Noise
+
+	// Of policies that confirm what they keep. Checks is all that is wanted at
+	// this moment, whether or not it is being measured already: the campaign
+	// takes off what runs.
+	Line          []experiment.Incumbent
+	Checks        []experiment.Check
+	Voids         []int
+	FalseKeepRate float64 // at most this share of confirmed keeps is expected to be no improvement
 }

@@ -55,6 +55,16 @@ type Spec struct {
 	Dir  string   // an existing directory of its own: working directory, HOME and TMPDIR
 	Env  []string // NAME=value, after the few that every run gets
 
+	// What the program may touch, beside Dir, Path and the system's libraries. A
+	// Sandbox that cannot enforce this says so in Outcome.Isolation.
+	ReadOnly []string // absolute paths of files and trees that it may read, and execute
+	Writable []string // trees that it may change, too
+	Devices  []string // device files that it may use: a GPU's
+	Network  bool     // it may use the network; no candidate and no build may
+
+	Disk      int64 // bytes that Dir and Writable may grow by; 0 is no limit
+	Processes int   // and threads that the tree may have; 0 is a generous default
+
 	Cores  int   // GOMAXPROCS; 0 leaves it out
 	Memory int64 // bytes that the tree may hold, shared files not counted; 0 is no limit
 
@@ -95,6 +105,9 @@ type Outcome struct {
 	// Stopped is why we ended it: the cause of ctx's end, what Watch returned,
 	// or ErrMemory. Nil when it ended by itself.
 	Stopped error
+	// Isolation names what confined the program, strongest first, such as
+	// "landlock seccomp namespaces cgroup"; "none" for a plain process.
+	Isolation string
 	// OutOfMemory: the tree went beyond Spec.Memory, or the kernel killed the
 	// program for want of memory.
 	OutOfMemory bool

@@ -141,17 +141,20 @@ type Record struct {
 	PeakBytes                   int64
 	ResumedFrom                 int64  // step; 0 for a fresh start
 	Model                       string // path of the exported model
+	Sandbox                     string // what confined it: sandbox.Outcome.Isolation
 	Failure                     *experiment.Failure
 	LogTail                     []string // last lines, at most 40
 }
 
 // EvaluateSpec describes the scoring of a model.
 type EvaluateSpec struct {
-	ID        string // as in TrainSpec
-	Evaluator string // built binary
-	Model     string // path
-	Val       string // validation split
-	Proved    string // digest of a graph structure that Smoke proved causal
+	ID        string  // as in TrainSpec
+	Evaluator string  // built binary
+	Model     string  // path
+	Val       string  // validation split
+	Audit     string  // audit split, if the model is to be scored on that too
+	Reference float64 // seconds that the incumbent's evaluation took; a model may take three times that; 0 is no bound
+	Proved    string  // digest of a graph structure that Smoke proved causal
 	Cores     int
 	Memory    int64  // as in SmokeSpec
 	Dir       string // an existing directory for what it may need to write
@@ -161,6 +164,7 @@ type EvaluateSpec struct {
 // Score is the trusted measurement of a model.
 type Score struct {
 	ValBpb      float64
+	AuditBpb    float64 // 0 where it was not measured
 	Seconds     float64
 	GraphDigest string
 	Parameters  int64
