@@ -55,6 +55,21 @@ type Tally struct {
 	RolledBack int `json:"rolled_back,omitempty"` // keeps that they have refuted
 }
 
+// Count counts one decided experiment or check.
+func (t *Tally) Count(b Brief) {
+	if b.Check == nil {
+		t.Add(b.Verdict)
+		return
+	}
+	t.Checks++
+	switch b.Reason {
+	case Confirmed:
+		t.Confirmed++
+	case Refuted:
+		t.RolledBack++
+	}
+}
+
 // Add counts one verdict.
 func (t *Tally) Add(v Verdict) {
 	t.Experiments++
