@@ -57,6 +57,9 @@ func launch(s Spec) (*child, error) {
 	cmd := exec.Command(s.Path, s.Args...)
 	cmd.Dir, cmd.Env = s.Dir, s.environment()
 	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
+	if s.Stdin != nil {
+		cmd.Stdin = s.Stdin
+	}
 	cmd.SysProcAttr = processAttr()
 	c := &child{spec: s, cmd: cmd, out: out, began: time.Now(), oom: oomKills(), exited: make(chan struct{})}
 	if err := c.start(); err != nil {

@@ -7,7 +7,7 @@
 // when the run ends. [Process] is the implementation for one machine without
 // privileges. [Spec] is what a run is given; it gets nothing that Spec does not
 // name: its environment holds PATH, HOME, TMPDIR and GOMAXPROCS, standard input
-// is empty, and the working directory is its own.
+// is empty unless Spec.Stdin is set, and the working directory is its own.
 //
 // # What is measured
 //
@@ -27,6 +27,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"syscall"
 	"time"
 )
@@ -67,6 +68,10 @@ type Spec struct {
 
 	Cores  int   // GOMAXPROCS; 0 leaves it out
 	Memory int64 // bytes that the tree may hold, shared files not counted; 0 is no limit
+
+	// Stdin is what the program reads as standard input, such as the reading end
+	// of a pipe; nil is empty. The caller closes its copy.
+	Stdin *os.File
 
 	// Log gets standard output and error as they come, LogLimit bytes at most
 	// (0 is 1 MiB); what is beyond is read and dropped. Stdout, when set, gets

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -38,6 +39,9 @@ func perform(part string) {
 		fmt.Println(strings.Join(os.Environ(), "\n"))
 		in, err := os.Stdin.Read(make([]byte, 1))
 		fmt.Fprintln(os.Stderr, "stdin", in, err)
+	case "echo":
+		_, err := io.Copy(os.Stdout, os.Stdin)
+		fmt.Println(err)
 	case "fail":
 		for i := range 60 {
 			fmt.Println("line", i)
@@ -138,6 +142,21 @@ func conform(t *testing.T, s Sandbox) {
 		}
 		if strings.Contains(got, "secret") || len(o.Tail) != 8 {
 			t.Errorf("more than it may see:\n%s", got)
+		}
+	})
+	t.Run("standard input", func(t *testing.T) {
+		in, feed, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintln(feed, "hello")
+		feed.Close()
+		sp := spec(t, "echo")
+		sp.Stdin = in
+		o := run(t, ctx, sp)
+		in.Close()
+		if !slices.Equal(o.Tail, []string{"hello", "<nil>"}) {
+			t.Errorf("it read %q", o.Tail)
 		}
 	})
 	t.Run("exit code and tail", func(t *testing.T) {
