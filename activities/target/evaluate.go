@@ -75,6 +75,7 @@ func (g *GoGPT) evaluator(ctx context.Context, s EvaluateSpec, args ...string) (
 	var out bytes.Buffer
 	o, err := g.run(ctx, g.limits.evaluate, sandbox.Spec{
 		ID: s.ID, Path: s.Evaluator, Dir: s.Dir, Cores: s.Cores, Memory: s.Memory, Stdout: &out, Log: s.Log,
+		ReadOnly: []string{s.Model, s.Val}, Disk: runDisk, Processes: runProcesses,
 		Args: append(args, "--model", s.Model, "--data", s.Val, "--cores", strconv.Itoa(s.Cores)),
 	})
 	if err != nil {
@@ -130,6 +131,7 @@ func (g *GoGPT) Smoke(ctx context.Context, s SmokeSpec) (string, *experiment.Fai
 	o, err := g.run(ctx, g.limits.smoke, sandbox.Spec{
 		Path: s.Program, Args: append(args, "--steps", strconv.Itoa(smokeSteps)),
 		Dir: s.Dir, Cores: s.Cores, Memory: s.Memory, Log: s.Log,
+		ReadOnly: []string{s.Train}, Disk: runDisk, Processes: runProcesses,
 	})
 	if err != nil {
 		return "", nil, fmt.Errorf("smoke run: %w", err)

@@ -86,6 +86,7 @@ func (g *GoGPT) attempt(ctx context.Context, s TrainSpec, from checkpoint, wall 
 	defer w.journal.close()
 	o, err := g.sandbox.Run(ctx, sandbox.Spec{
 		ID: idOr(s.ID), Path: s.Program, Args: args, Dir: s.Dir, Cores: s.Cores, Memory: s.Memory,
+		ReadOnly: []string{s.Train}, Disk: runDisk, Processes: runProcesses,
 		Log: s.Log, Grace: g.limits.grace, Watch: w.watch,
 	})
 	if err != nil {
