@@ -41,6 +41,9 @@ func (r *Research) decide(ctx context.Context, in DecideInput) (experiment.Resul
 		if err != nil {
 			return verdict, err
 		}
+		if err := r.bind(ctx, in, &verdict); err != nil {
+			return verdict, err
+		}
 		if verdict, err = r.Ledger.Record(ctx, verdict); err != nil {
 			return verdict, err
 		}

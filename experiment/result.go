@@ -69,6 +69,9 @@ type Result struct {
 	Patch     string `json:"patch,omitempty"`     // of candidate.patch
 	Proposed  string `json:"proposed,omitempty"`  // of the proposal as stored
 	Evaluator string `json:"evaluator,omitempty"` // of the archive that the evaluator was built from
+	// Records are the digests of what its runs have left, by name: their records,
+	// which name the models, and their evaluations.
+	Records map[string]string `json:"records,omitempty"`
 
 	LogTail []string `json:"log_tail,omitempty"` // the last lines of a crash, at most 40
 

@@ -63,7 +63,32 @@ type Ledger struct {
 
 // Decided returns the recorded decision on experiment n, or nil.
 func (l *Ledger) Decided(ctx context.Context, tag string, n int) (*experiment.Result, error) {
+	d, err := l.fetch(ctx, tag, n)
+	if err != nil || d == nil {
+		return nil, err
+	}
+	return &d.Result, nil
+}
+
+// stored is a decision and the digest of the bytes that it is stored as.
+type stored struct {
+	experiment.Result
+	digest string
+}
+
+// fetch reads the decision on experiment n; nil is none.
+func (l *Ledger) fetch(ctx context.Context, tag string, n int) (*stored, error) {
 	key := experiment.Key(tag, n, resultFile)
+	b, err := l.value(ctx, key)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	result, err := decode(key, n, b)
+	return &stored{result, Digest(b)}, err
+}
+
+// value reads an artifact; nil is none.
+func (l *Ledger) value(ctx context.Context, key string) ([]byte, error) {
 	r, err := l.Store.Open(ctx, key)
 	if errors.Is(err, artifact.ErrNotFound) {
 		return nil, nil
@@ -76,8 +101,7 @@ func (l *Ledger) Decided(ctx context.Context, tag string, n int) (*experiment.Re
 	if err != nil {
 		return nil, fmt.Errorf("reading artifact %s: %w", key, err)
 	}
-	result, err := decode(key, n, b)
-	return &result, err
+	return b, nil
 }
 
 // decode reads the decision on experiment n. Before experiments ran side by
@@ -109,12 +133,12 @@ func (l *Ledger) Record(ctx context.Context, result experiment.Result) (experime
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	stored, err := l.Store.PutOnce(ctx, key, append(b, '\n'))
+	held, err := l.Store.PutOnce(ctx, key, append(b, '\n'))
 	if err == nil {
-		result, err = decode(key, result.Experiment, stored)
+		result, err = decode(key, result.Experiment, held)
 	}
 	if c := l.seen[result.Campaign]; err == nil && c != nil {
-		err = c.add(result)
+		err = c.add(stored{result, Digest(held)})
 	}
 	if err != nil {
 		// It may be stored all the same. The next decision comes after it then,

@@ -22,6 +22,8 @@ type view struct {
 	tally   experiment.Tally    // of results
 	table   []byte              // of results
 	top     int                 // one above the highest number with a result
+	head    string              // digest of the last of results as stored (chain.go)
+	broken  string              // key of the first one that does not follow the one before it; "" is none
 }
 
 // campaign is a view and what it takes to bring it up to date.
@@ -30,7 +32,7 @@ type campaign struct {
 	// Numbers below top without a result, in order: the experiments that still
 	// run, and those that were given up, which are few.
 	missing []int
-	ahead   map[int]experiment.Result // by sequence, those above a gap
+	ahead   map[int]stored // by sequence, those above a gap
 }
 
 // read brings what is known of a campaign up to date and returns a view of it.
@@ -42,7 +44,7 @@ func (l *Ledger) read(ctx context.Context, tag string) (view, error) {
 	c := l.seen[tag]
 	var err error
 	if c == nil {
-		c = &campaign{view: view{table: header()}, ahead: map[int]experiment.Result{}}
+		c = &campaign{view: view{table: header()}, ahead: map[int]stored{}}
 		_, err = l.list(ctx, tag, c)
 	} else {
 		err = l.probe(ctx, tag, c)
@@ -117,11 +119,11 @@ func splitKey(tag, key string) (n int, name string, ok bool) {
 }
 
 func (l *Ledger) load(ctx context.Context, tag string, c *campaign, n int) error {
-	result, err := l.Decided(ctx, tag, n)
-	if err != nil || result == nil {
+	d, err := l.fetch(ctx, tag, n)
+	if err != nil || d == nil {
 		return err
 	}
-	return c.add(*result)
+	return c.add(*d)
 }
 
 func (c *campaign) has(n int) bool {
@@ -130,7 +132,7 @@ func (c *campaign) has(n int) bool {
 }
 
 // add takes in the result of an experiment, unless it is known.
-func (c *campaign) add(r experiment.Result) error {
+func (c *campaign) add(r stored) error {
 	n := r.Experiment
 	if c.has(n) {
 		return nil
@@ -164,15 +166,19 @@ func (c *campaign) at(sequence int) (experiment.Result, bool) {
 		return c.results[sequence], true
 	}
 	r, ok := c.ahead[sequence]
-	return r, ok
+	return r.Result, ok
 }
 
-func (c *campaign) append(r experiment.Result) {
-	if len(c.results) > 0 {
-		c.tally.Add(r.Verdict)
+func (c *campaign) append(r stored) {
+	if n := len(c.results); n > 0 {
+		c.tally.Count(r.Brief())
+		if c.broken == "" && !follows(r.Result, c.results[n-1], c.head) {
+			c.broken = experiment.Key(r.Campaign, r.Experiment, resultFile)
+		}
 	}
-	c.results = append(c.results, r)
-	c.table = appendRow(c.table, r)
+	c.head = r.digest
+	c.results = append(c.results, r.Result)
+	c.table = appendRow(c.table, r.Result)
 }
 
 // gap says which decision is missing, and which files are not there: it was in

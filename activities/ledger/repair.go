@@ -35,7 +35,11 @@ func (l *Ledger) Repair(ctx context.Context, tag string) ([]Notice, error) {
 			}
 		}
 	}
-	return l.derive(ctx, tag, c)
+	notices, err := l.derive(ctx, tag, c)
+	if c.broken != "" {
+		notices = append([]Notice{Notice(fmt.Sprintf("%s does not follow the decision before it: one of the two was changed; 'autoresearch verify %s' tells more", c.broken, tag))}, notices...)
+	}
+	return notices, err
 }
 
 // Follow makes what is derived from one decision and from the newest one:
