@@ -51,7 +51,7 @@ func BenchmarkScore(b *testing.B) {
 	if err := os.WriteFile(filepath.Join(dir, "val.bin"), text(1<<16+1), 0o644); err != nil {
 		b.Fatal(err)
 	}
-	o := evaluation{model: saveGraph(b, g), data: dir, cores: 2, proved: g.Digest()}
+	o := evaluation{model: saveGraph(b, g), data: dir, cores: 2, limit: maxSeconds, proved: g.Digest()}
 	var total, forward float64
 	for b.Loop() {
 		s, err := o.score()

@@ -296,6 +296,44 @@ func corpusDir(t *testing.T, vocab int) (c data.Corpus, train, val string) {
 	return c, filepath.Join(out, "train"), filepath.Join(out, "val")
 }
 
+// --audit measures a second split as if it were validated on, and changes
+// nothing else.
+func TestAudit(t *testing.T) {
+	dir, b := dataDir(t)
+	audit, other := t.TempDir(), text(777)
+	if err := os.WriteFile(filepath.Join(audit, "audit.bin"), other, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	asVal := t.TempDir()
+	if err := os.WriteFile(filepath.Join(asVal, "val.bin"), other, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	model := saveStream(t, 1, honest["attention"])
+	var plain, both, swapped Score
+	call(t, exitOK, &plain, "score", "--model", model, "--data", dir)
+	call(t, exitOK, &both, "score", "--model", model, "--data", dir, "--audit", audit)
+	call(t, exitOK, &swapped, "score", "--model", model, "--data", asVal)
+	if plain.AuditBpb != 0 || both.ValBpb != plain.ValBpb || both.Tokens != len(b)-1 || both.AuditBpb != swapped.ValBpb || both.AuditBpb == both.ValBpb {
+		t.Errorf("%+v, with audit %+v; validated on the audit split %+v", plain, both, swapped)
+	}
+}
+
+// A model that takes longer than it may is at fault.
+func TestTooSlow(t *testing.T) {
+	dir, _ := dataDir(t)
+	model := saveStream(t, 1, honest["layers"])
+	var f fault
+	call(t, exitFault, &f, "score", "--model", model, "--data", dir, "--limit", "1e-9")
+	if f.Reason != reasonTimeout || !strings.Contains(f.Message, "0.00 s are allowed") {
+		t.Errorf("got %+v", f)
+	}
+	var s Score
+	call(t, exitOK, &s, "score", "--model", model, "--data", dir, "--limit", "100")
+	if s.ValSeconds <= 0 || s.ValSeconds > s.CPUSeconds {
+		t.Errorf("got %+v", s)
+	}
+}
+
 // tokenModel predicts the same of every token: logit(id) is what its logits are.
 func tokenModel(t *testing.T, V int, logit func(id int) float64) string {
 	table := make([]float32, V*V)
@@ -552,6 +590,7 @@ func TestOurErrors(t *testing.T) {
 		"no command":   {},
 		"guess":        {"guess"},
 		"val.bin":      {"score", "--model", model, "--data", t.TempDir()},
+		"audit.bin":    {"score", "--model", model, "--data", dir, "--audit", dir},
 		"train.bin":    {"check", "--model", model, "--data", t.TempDir()},
 		"--model":      {"score", "--data", dir},
 		"golang-src":   {"data", "--source", "/nowhere/at/all", "--out", filepath.Join(t.TempDir(), "c")},

@@ -4,15 +4,16 @@
 // registered operations; what it holds is the validation text.
 //
 //	evaluate data  --source GOROOT/src [--vocab N] --out DIR
-//	evaluate data  --docs FILE --val-docs FILE [--name NAME] [--vocab N] --out DIR
+//	evaluate data  --docs FILE --val-docs FILE [--audit-docs FILE] [--name NAME] [--vocab N] --out DIR
 //	evaluate check --model FILE --data DIR --cores N
-//	evaluate score --model FILE --data DIR --cores N [--proved DIGEST]
+//	evaluate score --model FILE --data DIR --cores N [--audit DIR] [--proved DIGEST] [--limit SECONDS]
 //
 // data builds the corpus (see harness/data). check is for the smoke run, on
 // training data: it parses the graph within limits, wants finite logits of the
 // right shape, and proves that no logit depends on a later token or on another
 // row of the batch. score does the same and then measures val_bpb, the bits per
-// byte that an arithmetic coder driven by the model would need.
+// byte that an arithmetic coder driven by the model would need; with --audit the
+// same of a second split, as audit_bpb, by which nothing is selected.
 //
 // # Why the number can be believed
 //
@@ -57,6 +58,7 @@ const (
 	reasonNotCausal     = "not-causal"
 	reasonNotExportable = "not-exportable" // not a model that we can run
 	reasonNaN           = "nan"
+	reasonTimeout       = "timeout" // too slow to be measured
 )
 
 // fault is what is wrong with a model.
@@ -109,6 +111,7 @@ func dispatch(args []string, usage io.Writer) (any, error) {
 		flags.StringVar(&corpus.Source, "source", "", "source `directory`: $(go env GOROOT)/src")
 		flags.StringVar(&corpus.Docs, "docs", "", "`file` of training documents, each ended by a zero byte, instead of --source")
 		flags.StringVar(&corpus.ValDocs, "val-docs", "", "`file` of validation documents")
+		flags.StringVar(&corpus.AuditDocs, "audit-docs", "", "`file` of audit documents; without it the corpus has no audit split")
 		flags.StringVar(&corpus.Name, "name", "", "name of a corpus of documents; by default the file's")
 		flags.IntVar(&corpus.Vocab, "vocab", 256, "`number` of different tokens; 256 makes every byte one")
 		flags.StringVar(&corpus.Out, "out", "", "`directory` to build the corpus in")
@@ -118,6 +121,8 @@ func dispatch(args []string, usage io.Writer) (any, error) {
 		flags.IntVar(&o.cores, "cores", 1, "CPU cores to use")
 		flags.StringVar(&o.kernels, "kernels", "", "instruction set of the kernels; by default the best one here")
 		if args[0] == "score" {
+			flags.Float64Var(&o.limit, "limit", maxSeconds, "CPU-`seconds` per core that a pass over one split may take")
+			flags.StringVar(&o.audit, "audit", "", "`directory` of the audit split, to measure audit_bpb too")
 			flags.StringVar(&o.proved, "proved", "", "graph `digest` that check has proved causal")
 		}
 	default:

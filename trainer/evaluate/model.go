@@ -20,6 +20,7 @@ const (
 	maxContext    = 16 << 10 // tokens
 	maxRunBytes   = 4 << 30  // memory for the intermediate values of one run
 	maxRunWork    = 1 << 42  // multiply-adds of one run
+	maxSeconds    = 300      // CPU-seconds per core of a pass over one text
 )
 
 // model is a parsed graph on a device, ready to run.

@@ -14,6 +14,8 @@ import (
 // evaluation is the command line of check and score.
 type evaluation struct {
 	model, data string
+	audit       string  // directory of the audit split; empty is none
+	limit       float64 // CPU-seconds per core that one pass over a text may take
 	cores       int
 	kernels     string
 	proved      string // digest of a graph that need not be proved again
@@ -31,17 +33,22 @@ type Check struct {
 // Score is the result of score. Everything is exact but for the float32
 // arithmetic of the forward pass.
 type Score struct {
-	ValBpb         float64 `json:"val_bpb"` // bits per byte
-	Nats           float64 `json:"nats"`    // code length of all tokens together
-	Tokens         int     `json:"tokens"`  // predicted: all but the first, which is given
-	Bytes          int     `json:"bytes"`   // that the predicted tokens stand for
+	ValBpb         float64 `json:"val_bpb"`             // bits per byte
+	AuditBpb       float64 `json:"audit_bpb,omitempty"` // on the audit split; 0 where it was not measured
+	Nats           float64 `json:"nats"`                // code length of all tokens together
+	Tokens         int     `json:"tokens"`              // predicted: all but the first, which is given
+	Bytes          int     `json:"bytes"`               // that the predicted tokens stand for
 	GraphDigest    string  `json:"graph_digest"`
 	Parameters     int     `json:"parameters"`
 	Context        int     `json:"context"`
 	Proved         bool    `json:"proved_here"`     // false: --proved was this graph's digest
 	Seconds        float64 `json:"seconds"`         // wall time of it all
 	CPUSeconds     float64 `json:"cpu_seconds"`     // CPU time of it all
-	ForwardSeconds float64 `json:"forward_seconds"` // wall time of the forward pass over the text
+	ForwardSeconds float64 `json:"forward_seconds"` // wall time of the forward pass over the validation text
+	// ValSeconds is the CPU time per core of the pass over the validation text,
+	// without start, proof and audit: what --limit bounds, and what a later
+	// evaluation's limit can be made from.
+	ValSeconds float64 `json:"val_seconds"`
 }
 
 // check judges a model without the validation text.
@@ -59,7 +66,8 @@ func (o evaluation) check() (Check, error) {
 	return Check{GraphDigest: m.digest, Parameters: m.parameters, Context: m.T, Batch: m.B, Seconds: time.Since(start).Seconds()}, nil
 }
 
-// score judges a model and measures its val_bpb.
+// score judges a model and measures its val_bpb, and its audit_bpb if there is
+// an audit split.
 func (o evaluation) score() (Score, error) {
 	start := time.Now()
 	text, m, err := o.open(data.ValFile)
@@ -68,23 +76,65 @@ func (o evaluation) score() (Score, error) {
 	}
 	defer text.Close()
 	defer m.close()
+	audit, err := o.openAudit(m)
+	if err != nil {
+		return Score{}, err
+	}
+	if audit != nil {
+		defer audit.Close()
+	}
 	prove := m.digest != o.proved // see proveCausal for why that is enough
 	if prove {
 		if err := proveCausal(m, m.sample(text)); err != nil {
 			return Score{}, err
 		}
 	}
+	s := Score{GraphDigest: m.digest, Parameters: m.parameters, Context: m.T, Proved: prove, Tokens: text.Len() - 1, Bytes: text.Bytes(1, text.Len())}
 	m.seconds = 0
-	bits, err := m.codeLength(text, o.cores)
+	began := cpuSeconds()
+	bits, err := m.codeLength(text, o.cores, o.limit)
 	if err != nil {
 		return Score{}, err
 	}
-	n := text.Bytes(1, text.Len())
-	return Score{
-		ValBpb: bits / float64(n), Nats: bits * math.Ln2, Tokens: text.Len() - 1, Bytes: n,
-		GraphDigest: m.digest, Parameters: m.parameters, Context: m.T, Proved: prove,
-		Seconds: time.Since(start).Seconds(), CPUSeconds: cpuSeconds(), ForwardSeconds: m.seconds.Seconds(),
-	}, nil
+	s.ValBpb, s.Nats = bits/float64(s.Bytes), bits*math.Ln2
+	s.ForwardSeconds, s.ValSeconds = m.seconds.Seconds(), (cpuSeconds()-began)/float64(o.cores)
+	if audit != nil {
+		bits, err := m.codeLength(audit, o.cores, o.limit)
+		if err != nil {
+			return Score{}, err
+		}
+		s.AuditBpb = bits / float64(audit.Bytes(1, audit.Len()))
+	}
+	s.Seconds, s.CPUSeconds = time.Since(start).Seconds(), cpuSeconds()
+	return s, nil
+}
+
+// openAudit opens the audit split, or returns nil if it is not asked for.
+func (o evaluation) openAudit(m *model) (*data.Split, error) {
+	if o.audit == "" {
+		return nil, nil
+	}
+	audit, err := openText(o.audit, data.AuditFile, "--audit")
+	if err == nil && audit.Vocab().Size() != m.V {
+		audit.Close()
+		err = fmt.Errorf("reading the text: the audit split has %d different tokens, the validation split %d; do they belong to the same corpus?", audit.Vocab().Size(), m.V)
+	}
+	return audit, err
+}
+
+// openText opens a split, named as it is below a corpus, in the directory dir
+// that a flag has named.
+func openText(dir, split, flag string) (*data.Split, error) {
+	name := filepath.Base(split)
+	text, err := data.OpenSplit(filepath.Join(dir, name))
+	if err != nil {
+		return nil, fmt.Errorf("reading the text: %w; %s must name the directory of the split, with %s", err, flag, name)
+	}
+	if text.Len() < 2 {
+		text.Close()
+		return nil, fmt.Errorf("reading the text: %s has a single token; one is given and the rest is predicted", name)
+	}
+	return text, nil
 }
 
 // open opens a split, named as it is below a corpus, and the model.
@@ -92,17 +142,11 @@ func (o evaluation) open(split string) (*data.Split, *model, error) {
 	if o.model == "" || o.data == "" || o.cores < 1 {
 		return nil, nil, errors.New("--model and --data are both needed, and --cores must be at least 1")
 	}
-	name := filepath.Base(split)
-	text, err := data.OpenSplit(filepath.Join(o.data, name))
+	text, err := openText(o.data, split, "--data")
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the text: %w; --data must name the directory of the split, with %s", err, name)
+		return nil, nil, err
 	}
-	var m *model
-	if text.Len() < 2 {
-		err = fmt.Errorf("reading the text: %s has a single token; one is given and the rest is predicted", name)
-	} else {
-		m, err = loadModel(o.model, o.kernels, text.Vocab().Size(), o.cores)
-	}
+	m, err := loadModel(o.model, o.kernels, text.Vocab().Size(), o.cores)
 	if err != nil {
 		text.Close()
 	}
@@ -123,7 +167,11 @@ func (m *model) sample(text *data.Split) []int32 {
 // after the first is the target of exactly one position. The last window is
 // padded, which changes nothing before the padding: the model is causal, and
 // its rows are independent.
-func (m *model) codeLength(text *data.Split, cores int) (float64, error) {
+//
+// It may take limit CPU-seconds per core. CPU time says what a model costs
+// whatever else the machine does.
+func (m *model) codeLength(text *data.Split, cores int, limit float64) (float64, error) {
+	start := cpuSeconds()
 	ids, targets := make([]int32, m.B*m.T), make([]int32, m.B*m.T)
 	inputs := text.Len() - 1
 	total := 0.0
@@ -142,6 +190,9 @@ func (m *model) codeLength(text *data.Split, cores int) (float64, error) {
 			return 0, faultf(reasonNaN, "the logits for the %d tokens from %d on are not finite", n, at+1)
 		}
 		total += bits
+		if spent := (cpuSeconds() - start) / float64(cores); spent > limit {
+			return 0, faultf(reasonTimeout, "the model is too slow: %d of %d tokens took %.2f s of CPU time on each of %d cores, and %.2f s are allowed for all; make it smaller", at+n, inputs, spent, cores, limit)
+		}
 	}
 	return total, nil
 }

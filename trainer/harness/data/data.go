@@ -8,10 +8,13 @@
 //	OUT/train/tokens.json  what the token ids stand for; absent when they are bytes
 //	OUT/val/val.bin        what only the evaluator reads
 //	OUT/val/tokens.json    the same again
+//	OUT/audit/audit.bin    what only the evaluator reads, and nothing is selected by
+//	OUT/audit/tokens.json  the same again
 //	OUT/corpus.json        the Corpus record: where it came from, and its fingerprint
 //
 // The splits are directories of their own so that a sandbox can show a
-// candidate one of them and nothing else.
+// candidate one of them and nothing else. A corpus may lack the audit split:
+// those made before there was one do, and documents that bring none.
 //
 // Text is one document after the other, each ended by one zero byte, which no
 // document contains. With a vocabulary of 256 a token is a byte of text and a
@@ -28,10 +31,10 @@
 // files above maxFileBytes (they are tables, not prose), files with a zero byte
 // and exact copies of another file.
 //
-// Validation files are those whose path hashes lowest, up to ValBytes. The
-// choice depends on nothing else in the tree, so another Go release moves few
-// files between the splits; results of different fingerprints are never
-// compared all the same.
+// Validation files are those whose path hashes lowest, up to ValBytes; audit
+// files are those that come next, as many bytes again. The choice depends on
+// nothing else in the tree, so another Go release moves few files between the
+// splits; results of different fingerprints are never compared all the same.
 //
 // # How it fails
 //
@@ -63,19 +66,21 @@ const ValBytes = 1<<18 + 1
 const (
 	TrainFile  = "train/train.bin"
 	ValFile    = "val/val.bin"
+	AuditFile  = "audit/audit.bin"
 	TokensFile = "tokens.json"
 	infoFile   = "corpus.json"
 )
 
 // Options says what to build and where: from Source, or from Docs and ValDocs.
 type Options struct {
-	Source   string // directory of Go source, normally $(go env GOROOT)/src
-	Docs     string // file of training documents, each ended by a zero byte
-	ValDocs  string // file of validation documents
-	Name     string // of a corpus of documents; by default the file's
-	Vocab    int    // number of token ids; 0 means 256, bytes
-	Out      string // directory to create
-	ValBytes int    // size of the validation split of Source; 0 means ValBytes
+	Source    string // directory of Go source, normally $(go env GOROOT)/src
+	Docs      string // file of training documents, each ended by a zero byte
+	ValDocs   string // file of validation documents
+	AuditDocs string // file of audit documents; may be left out
+	Name      string // of a corpus of documents; by default the file's
+	Vocab     int    // number of token ids; 0 means 256, bytes
+	Out       string // directory to create
+	ValBytes  int    // size of the validation split of Source, and of its audit split; 0 means ValBytes
 }
 
 // Corpus describes a built corpus; it is what corpus.json holds.
@@ -83,19 +88,21 @@ type Corpus struct {
 	Name        string `json:"name"`
 	Source      string `json:"source"`
 	GoVersion   string `json:"go_version,omitempty"`
-	Fingerprint string `json:"fingerprint"` // SHA-256 over both splits and the vocabulary, hex
+	Fingerprint string `json:"fingerprint"` // SHA-256 over the splits and the vocabulary, hex
 	Vocab       int    `json:"vocab"`
 	TrainBytes  int    `json:"train_bytes"` // of text
 	ValBytes    int    `json:"val_bytes"`
-	TrainTokens int    `json:"train_tokens"` // train.bin has one byte for each, or two if Vocab is above 256
+	AuditBytes  int    `json:"audit_bytes,omitempty"` // 0: there is no audit split
+	TrainTokens int    `json:"train_tokens"`          // train.bin has one byte for each, or two if Vocab is above 256
 	ValTokens   int    `json:"val_tokens"`
-	Files       int    `json:"files"` // documents in both splits together
+	AuditTokens int    `json:"audit_tokens,omitempty"`
+	Files       int    `json:"files"` // documents in all splits together
 }
 
 // texts is what a corpus is made from.
 type texts struct {
-	train, val []byte
-	documents  int
+	train, val, audit []byte
+	documents         int
 }
 
 // Build makes the corpus that o describes, or verifies and returns the one
@@ -120,7 +127,7 @@ func Build(o Options) (Corpus, error) {
 	}
 	c := Corpus{
 		Name: o.Name, Source: o.Source, Vocab: o.Vocab,
-		TrainBytes: len(text.train), ValBytes: len(text.val), Files: text.documents,
+		TrainBytes: len(text.train), ValBytes: len(text.val), AuditBytes: len(text.audit), Files: text.documents,
 	}
 	if o.Docs != "" {
 		c.Source = o.Docs
@@ -151,6 +158,8 @@ func (o *Options) setDefaults() error {
 	switch {
 	case (o.Docs == "") != (o.ValDocs == ""):
 		return errors.New("documents come in two files, one for training and one for validation: pass both --docs and --val-docs")
+	case o.AuditDocs != "" && o.Docs == "":
+		return errors.New("audit documents stand beside training and validation documents: pass --docs and --val-docs too")
 	case o.Docs != "" && o.Source != "":
 		return errors.New("a corpus is made from Go source or from documents: pass --source or --docs, not both")
 	case o.Name == "" && o.Docs != "":
@@ -161,17 +170,17 @@ func (o *Options) setDefaults() error {
 	return bpe.CheckSize(o.Vocab)
 }
 
-// read reads the text of both splits.
+// read reads the text of all splits.
 func (o *Options) read() (t texts, err error) {
 	if o.Docs != "" {
-		return readDocuments(o.Docs, o.ValDocs)
+		return readDocuments(o.Docs, o.ValDocs, o.AuditDocs)
 	}
 	files, err := collect(o.Source)
 	if err != nil {
 		return t, err
 	}
 	t.documents = len(files)
-	if t.train, t.val, err = split(files, o.ValBytes); err != nil {
+	if t.train, t.val, t.audit, err = split(files, o.ValBytes); err != nil {
 		return t, fmt.Errorf("splitting the corpus at %s: %w", o.Source, err)
 	}
 	return t, nil
@@ -191,7 +200,7 @@ func Open(dir string) (Corpus, error) {
 	if c.Vocab == 0 { // written when every corpus was of bytes
 		c.Vocab, c.TrainTokens, c.ValTokens = bpe.Bytes, c.TrainBytes, c.ValBytes
 	}
-	found, err := fingerprint(dir, c.Vocab)
+	found, err := fingerprint(dir, c)
 	if err != nil {
 		// Not wrapped: a corpus that lost a split is damaged, not absent.
 		return Corpus{}, fmt.Errorf("the corpus at %s is damaged: %v; delete it to build it again", dir, err)
@@ -210,4 +219,12 @@ func goVersion(source string) string {
 	}
 	first, _, _ := strings.Cut(string(text), "\n")
 	return strings.TrimSpace(first)
+}
+
+// splits names the files of the splits that c has.
+func (c Corpus) splits() []string {
+	if c.AuditBytes == 0 {
+		return []string{TrainFile, ValFile}
+	}
+	return []string{TrainFile, ValFile, AuditFile}
 }

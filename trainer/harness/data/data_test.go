@@ -44,21 +44,22 @@ func tree(t *testing.T) string {
 
 func TestBuild(t *testing.T) {
 	source := tree(t)
-	build := func(out string) (Corpus, []byte, []byte) {
+	build := func(out string) (Corpus, []byte, []byte, []byte) {
 		c, err := Build(Options{Source: source, Out: out, ValBytes: 9001})
 		if err != nil {
 			t.Fatal(err)
 		}
 		train, err1 := os.ReadFile(filepath.Join(out, TrainFile))
 		val, err2 := os.ReadFile(filepath.Join(out, ValFile))
-		if err := errors.Join(err1, err2); err != nil {
+		audit, err3 := os.ReadFile(filepath.Join(out, AuditFile))
+		if err := errors.Join(err1, err2, err3); err != nil {
 			t.Fatal(err)
 		}
-		return c, train, val
+		return c, train, val, audit
 	}
 	out := filepath.Join(t.TempDir(), "deep", "corpus")
-	c, train, val := build(out)
-	if len(val) != 9001 || c.ValBytes != 9001 || c.TrainBytes != len(train) || c.Files != 60 || c.GoVersion != "go1.99.1" {
+	c, train, val, audit := build(out)
+	if len(val) != 9001 || c.ValBytes != 9001 || len(audit) != 9001 || c.AuditBytes != 9001 || c.AuditTokens != 9001 || c.TrainBytes != len(train) || c.Files != 60 || c.GoVersion != "go1.99.1" {
 		t.Errorf("built %+v with %d validation bytes", c, len(val))
 	}
 	if bytes.Contains(train, []byte("unwanted")) || bytes.Contains(val, []byte("unwanted")) {
@@ -66,20 +67,24 @@ func TestBuild(t *testing.T) {
 	}
 	for i := range 60 {
 		name := []byte(fmt.Sprintf("package pkg%02d\n", i))
-		if bytes.Contains(train, name) == bytes.Contains(val, name) {
-			t.Errorf("%q is in both splits or in none", name)
+		n := 0
+		for _, text := range [][]byte{train, val, audit} {
+			n += bytes.Count(text, name)
+		}
+		if n != 1 {
+			t.Errorf("%q is in %d splits", name, n)
 		}
 	}
 
 	// Somewhere else it comes out the same; where it stands it stays, even
 	// when the source has changed meanwhile.
-	if again, _, _ := build(filepath.Join(t.TempDir(), "c")); again.Fingerprint != c.Fingerprint {
+	if again, _, _, _ := build(filepath.Join(t.TempDir(), "c")); again.Fingerprint != c.Fingerprint {
 		t.Errorf("fingerprints differ: %s and %s", again.Fingerprint, c.Fingerprint)
 	}
 	if err := os.RemoveAll(filepath.Join(source, "pkg03")); err != nil {
 		t.Fatal(err)
 	}
-	if again, _, _ := build(out); again != c {
+	if again, _, _, _ := build(out); again != c {
 		t.Errorf("the pinned corpus changed from %+v to %+v", c, again)
 	}
 	if entries, _ := os.ReadDir(filepath.Dir(out)); len(entries) != 1 {
@@ -95,17 +100,25 @@ func TestDamageIsNoticed(t *testing.T) {
 	if _, err := Build(Options{Source: source, Out: out, ValBytes: 9001}); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(out, ValFile)
-	val, _ := os.ReadFile(path)
-	val[100]++
-	if err := os.WriteFile(path, val, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	for _, prepare := range []func(){func() {}, func() { os.Remove(path) }} {
-		prepare()
-		if _, err := Build(Options{Source: source, Out: out}); err == nil || !strings.Contains(err.Error(), "damaged") {
-			t.Errorf("a damaged corpus: got %v", err)
+	for _, name := range []string{ValFile, AuditFile} {
+		path := filepath.Join(out, name)
+		good, _ := os.ReadFile(path)
+		bad := bytes.Clone(good)
+		bad[100]++
+		for _, damage := range []func() error{func() error { return os.WriteFile(path, bad, 0o644) }, func() error { return os.Remove(path) }} {
+			if err := damage(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Build(Options{Source: source, Out: out}); err == nil || !strings.Contains(err.Error(), "damaged") {
+				t.Errorf("%s is damaged: got %v", name, err)
+			}
 		}
+		if err := os.WriteFile(path, good, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Open(out); err != nil {
+		t.Errorf("mended: %v", err)
 	}
 }
 
@@ -131,7 +144,7 @@ func TestSplitIsStable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, before, err := split(files, 9001)
+	_, before, auditBefore, err := split(files, 9001)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,12 +154,15 @@ func TestSplitIsStable(t *testing.T) {
 			fewer = append(fewer, f)
 		}
 	}
-	_, after, err := split(fewer, 9001)
+	_, after, auditAfter, err := split(fewer, 9001)
 	if err != nil {
 		t.Fatal(err)
 	}
 	first := len(byHash(files)[0].text) + 1
 	if !bytes.HasPrefix(after, before[first:]) {
 		t.Error("removing one validation file changed the others")
+	}
+	if end := auditBefore[len(auditBefore)-1000:]; !bytes.Contains(auditAfter, auditBefore[4000:5000]) || bytes.Contains(after, end) {
+		t.Error("removing one validation file changed more of the audit text than its ends")
 	}
 }

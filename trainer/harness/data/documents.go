@@ -8,26 +8,30 @@ import (
 	"os"
 )
 
-// readDocuments reads two files of documents, each ended by a zero byte.
-func readDocuments(trainPath, valPath string) (t texts, err error) {
-	var counts [2]int
-	for i, s := range []struct {
+// readDocuments reads files of documents, each ended by a zero byte. Those of
+// the audit split may be missing.
+func readDocuments(trainPath, valPath, auditPath string) (t texts, err error) {
+	for _, s := range []struct {
 		path string
 		text *[]byte
-	}{{trainPath, &t.train}, {valPath, &t.val}} {
+	}{{trainPath, &t.train}, {valPath, &t.val}, {auditPath, &t.audit}} {
+		if s.path == "" {
+			continue
+		}
 		if *s.text, err = mapFile(s.path); errors.Is(err, errEmpty) || errors.Is(err, fs.ErrNotExist) {
 			return t, fmt.Errorf("reading the documents %s: %w; a corpus needs documents for training and for validation", s.path, err)
 		} else if err != nil {
 			return t, fmt.Errorf("reading the documents %s: %w", s.path, err)
 		}
-		if counts[i], err = countDocuments(*s.text); err != nil {
+		n, err := countDocuments(*s.text)
+		if err != nil {
 			return t, fmt.Errorf("reading the documents %s: %w", s.path, err)
 		}
+		t.documents += n
 	}
 	if len(t.train) < minTrainBytes {
 		return t, fmt.Errorf("the training documents %s have %d bytes, too few to train on; at least %d are needed", trainPath, len(t.train), minTrainBytes)
 	}
-	t.documents = counts[0] + counts[1]
 	return t, nil
 }
 

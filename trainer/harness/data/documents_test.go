@@ -2,7 +2,6 @@ package data
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -52,9 +51,20 @@ func (s *Split) text() []byte {
 
 // Whatever the vocabulary, a corpus of documents stands for their bytes.
 func TestDocuments(t *testing.T) {
-	train, val := story(2000), story(77)
+	train, val, audit := story(2000), story(77), story(55)
 	o := Options{Docs: tempFile(t, train), ValDocs: tempFile(t, val), Name: "bears"}
 	seen := map[string]int{}
+	withAudit := o
+	withAudit.AuditDocs, withAudit.Vocab, withAudit.Out = tempFile(t, audit), 300, filepath.Join(t.TempDir(), "c")
+	c, err := Build(withAudit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofAudit := openTest(t, filepath.Join(withAudit.Out, AuditFile))
+	if !bytes.Equal(ofAudit.text(), audit) || c.AuditBytes != len(audit) || c.AuditTokens != ofAudit.Len() || c.Files != 2132 {
+		t.Errorf("with audit documents: %+v", c)
+	}
+	seen[c.Fingerprint]++
 	for _, vocab := range []int{256, 257, 300, 512} {
 		o.Vocab, o.Out = vocab, filepath.Join(t.TempDir(), "c")
 		c, err := Build(o)
@@ -106,6 +116,8 @@ func TestBadDocuments(t *testing.T) {
 		want string
 	}{
 		"no validation":       {Options{Docs: goodFile}, "--val-docs"},
+		"audit alone":         {Options{Source: "/x", AuditDocs: goodFile}, "--val-docs"},
+		"empty audit":         {Options{Docs: goodFile, ValDocs: goodFile, AuditDocs: tempFile(t, nil)}, "the file is empty"},
 		"both kinds":          {Options{Docs: goodFile, ValDocs: goodFile, Source: "/x"}, "not both"},
 		"absent":              {Options{Docs: "/nowhere/at/all", ValDocs: goodFile}, "/nowhere/at/all"},
 		"a directory":         {Options{Docs: t.TempDir(), ValDocs: goodFile}, "not a regular file"},
@@ -216,26 +228,24 @@ func TestDamagedVocabulary(t *testing.T) {
 	}
 }
 
-// What was built before corpora had vocabularies is a corpus of bytes.
+// What was built before corpora had vocabularies is a corpus of bytes, and what
+// was built before there were audit splits has none. Fingerprints are as ever.
 func TestOldCorpus(t *testing.T) {
-	out := filepath.Join(t.TempDir(), "c")
-	c, err := Build(Options{Source: tree(t), Out: out, ValBytes: 9001})
-	if err != nil {
-		t.Fatal(err)
-	}
-	old := map[string]any{"name": c.Name, "source": c.Source, "go_version": c.GoVersion, "fingerprint": c.Fingerprint, "train_bytes": c.TrainBytes, "val_bytes": c.ValBytes, "files": c.Files}
-	text, err := json.Marshal(old)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(out, infoFile), text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if again, err := Open(out); err != nil || again != c {
-		t.Errorf("got %+v (%v), want %+v", again, err, c)
-	}
-	// Its fingerprint is that of the bytes alone, as ever.
-	if want := "c1bbf493"; !strings.HasPrefix(c.Fingerprint, want) {
-		t.Errorf("the fingerprint is %s, it used to begin with %s", c.Fingerprint, want)
+	const fingerprint = "4da4291e877486ff2c3bb6d8cf9ba59de70ec9b79ab72bd10db421a903eec4cd" // sha256 of "6 4\ntrain\x00val\x00"
+	want := Corpus{Name: "old", Fingerprint: fingerprint, Vocab: 256, TrainBytes: 6, ValBytes: 4, TrainTokens: 6, ValTokens: 4, Files: 2}
+	for _, fields := range []string{"", `, "vocab": 256, "train_tokens": 6, "val_tokens": 4`} {
+		out := t.TempDir()
+		for name, text := range map[string]string{
+			TrainFile: "train\x00", ValFile: "val\x00",
+			infoFile: `{"name": "old", "fingerprint": "` + fingerprint + `", "train_bytes": 6, "val_bytes": 4, "files": 2` + fields + `}`,
+		} {
+			path := filepath.Join(out, name)
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if c, err := Open(out); err != nil || c != want {
+			t.Errorf("with the fields %q: got %+v (%v), want %+v", fields, c, err, want)
+		}
 	}
 }

@@ -17,47 +17,49 @@ import (
 	"github.com/autoresearch-go/autoresearch/trainer/harness/bpe"
 )
 
-// fingerprint identifies the corpus at dir by the bytes of its splits and of
+// fingerprint identifies the corpus c at dir by the bytes of its splits and of
 // its vocabulary. The sizes are hashed too, so that moving a byte from one
-// split to the other shows.
-func fingerprint(dir string, vocab int) (string, error) {
+// split to the other shows. Without an audit split it is what it was before
+// there was such a thing.
+func fingerprint(dir string, c Corpus) (string, error) {
 	h := sha256.New()
-	size := [2]int64{}
-	splits := [2]string{filepath.Join(dir, TrainFile), filepath.Join(dir, ValFile)}
-	for i, path := range splits {
-		info, err := os.Stat(path)
+	var sizes []any
+	for _, name := range c.splits() {
+		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil {
 			return "", err
 		}
-		size[i] = info.Size()
+		sizes = append(sizes, info.Size())
 	}
-	if vocab != bpe.Bytes {
-		tokens, err := tokensOf(dir)
+	if c.Vocab != bpe.Bytes {
+		tokens, err := c.tokens(dir)
 		if err != nil {
 			return "", err
 		}
-		fmt.Fprintf(h, "vocab %d %d\n%s", vocab, len(tokens), tokens)
+		fmt.Fprintf(h, "vocab %d %d\n%s", c.Vocab, len(tokens), tokens)
 	}
-	fmt.Fprintf(h, "%d %d\n", size[0], size[1])
-	for _, path := range splits {
-		if err := copyFile(h, path); err != nil {
+	fmt.Fprintln(h, sizes...)
+	for _, name := range c.splits() {
+		if err := copyFile(h, filepath.Join(dir, name)); err != nil {
 			return "", err
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// tokensOf reads tokens.json, which must be the same in both splits.
-func tokensOf(dir string) ([]byte, error) {
-	a, err1 := os.ReadFile(filepath.Join(dir, filepath.Dir(TrainFile), TokensFile))
-	b, err2 := os.ReadFile(filepath.Join(dir, filepath.Dir(ValFile), TokensFile))
-	if err := errors.Join(err1, err2); err != nil {
-		return nil, err
+// tokens reads tokens.json, which must be the same in all splits.
+func (c Corpus) tokens(dir string) (text []byte, err error) {
+	for i, name := range c.splits() {
+		again, err := os.ReadFile(filepath.Join(dir, filepath.Dir(name), TokensFile))
+		if err != nil {
+			return nil, err
+		}
+		if i > 0 && !bytes.Equal(text, again) {
+			return nil, fmt.Errorf("the splits have different %s files", TokensFile)
+		}
+		text = again
 	}
-	if !bytes.Equal(a, b) {
-		return nil, fmt.Errorf("the splits have different %s files", TokensFile)
-	}
-	return a, nil
+	return text, nil
 }
 
 func copyFile(w io.Writer, path string) error {
@@ -97,12 +99,10 @@ func publish(out string, c Corpus, t texts, v *bpe.Vocabulary) error {
 
 // write writes the files of a corpus below dir.
 func (c Corpus) write(dir string, t texts, v *bpe.Vocabulary) (err error) {
-	for _, s := range []struct {
-		name   string
-		text   []byte
-		tokens *int
-	}{{TrainFile, t.train, &c.TrainTokens}, {ValFile, t.val, &c.ValTokens}} {
-		path := filepath.Join(dir, s.name)
+	text := [][]byte{t.train, t.val, t.audit}
+	count := []*int{&c.TrainTokens, &c.ValTokens, &c.AuditTokens}
+	for i, name := range c.splits() {
+		path := filepath.Join(dir, name)
 		if v.Size() > bpe.Bytes {
 			tokens := func(w io.Writer) error { _, err := w.Write(v.Marshal()); return err }
 			if err := writeSynced(filepath.Join(filepath.Dir(path), TokensFile), tokens); err != nil {
@@ -110,14 +110,14 @@ func (c Corpus) write(dir string, t texts, v *bpe.Vocabulary) (err error) {
 			}
 		}
 		err := writeSynced(path, func(w io.Writer) error {
-			*s.tokens, err = writeTokens(w, s.text, v)
+			*count[i], err = writeTokens(w, text[i], v)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
-	if c.Fingerprint, err = fingerprint(dir, c.Vocab); err != nil {
+	if c.Fingerprint, err = fingerprint(dir, c); err != nil {
 		return err
 	}
 	return writeSynced(filepath.Join(dir, infoFile), func(w io.Writer) error {

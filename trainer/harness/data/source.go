@@ -85,18 +85,22 @@ func wanted(text []byte) bool {
 		bytes.IndexByte(text, separator) < 0 && !generated.Match(head)
 }
 
-// split divides files into the training text and exactly valBytes bytes of
-// validation text. The file that is cut short at the end of the validation
-// text stays out of the training text as a whole.
-func split(files []file, valBytes int) (train, val []byte, err error) {
+// split divides files into the training text and exactly valBytes bytes each of
+// validation and audit text. The file that is cut short at the end of such a
+// text stays out of the others as a whole.
+func split(files []file, valBytes int) (train, val, audit []byte, err error) {
 	held := map[string]bool{}
 	for _, f := range byHash(files) {
+		into := &val
 		if len(val) >= valBytes {
+			into = &audit
+		}
+		if len(*into) >= valBytes {
 			break
 		}
 		if len(f.text) <= maxValFileBytes {
 			held[f.path] = true
-			val = append(append(val, f.text...), separator)
+			*into = append(append(*into, f.text...), separator)
 		}
 	}
 	for _, f := range files {
@@ -104,10 +108,10 @@ func split(files []file, valBytes int) (train, val []byte, err error) {
 			train = append(append(train, f.text...), separator)
 		}
 	}
-	if len(val) < valBytes || len(train) < minTrainBytes {
-		return nil, nil, errors.New("too little Go source for a training and a validation split; pass --source with a complete Go source tree")
+	if len(audit) < valBytes || len(train) < minTrainBytes {
+		return nil, nil, nil, errors.New("too little Go source for a training, a validation and an audit split; pass --source with a complete Go source tree")
 	}
-	return train, val[:valBytes], nil
+	return train, val[:valBytes], audit[:valBytes], nil
 }
 
 // byHash orders files by the SHA-256 of their paths.
