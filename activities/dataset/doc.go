@@ -2,8 +2,8 @@
 //
 // A [Source] is found with [Find]: text or parquet on this machine, or a data
 // set that is downloaded once, into a cache. [Source.Write] gives [Documents]:
-// two files, for training and for validation, in which every document ends
-// with one zero byte. The evaluator makes a corpus of them.
+// files for training, for validation and for the audit, in which every document
+// ends with one zero byte. The evaluator makes a corpus of them.
 //
 // # What is a document
 //
@@ -17,12 +17,18 @@
 // and symbolic links are left out too, and so is a document that was there
 // before: a copy of it must not be trained on if it is in the validation text.
 //
-// # Which document is for validation
+// # Which document is for validation, and which for the audit
 //
 // A data set that comes with validation data keeps them. Of anything else, the
 // documents with the lowest hashes are taken, until they are a tenth of the
 // text or [valBytes]. The choice looks at nothing but the text of a document
 // and the size of all, so it is the same wherever the files lie.
+//
+// What comes next in the same order, and as much of it, is for the audit:
+// scores on it are shown and select nothing, so a gap between the two scores
+// tells of candidates that were fitted to the validation text. Too little text
+// (less than half would be left to train on, or the validation file that a data
+// set brings ends before) means that there is no audit.
 //
 // # Downloads
 //

@@ -19,19 +19,20 @@ import (
 
 const (
 	// valBytes is how much text is kept for validation at most: every candidate
-	// is measured on all of it.
+	// is measured on all of it. As much again is kept for the audit.
 	valBytes = 512 << 10
 	// minTrainBytes is the least that a corpus can be made of: the evaluator
 	// refuses less, in words that a user of this package need not know.
 	minTrainBytes = 64 << 10
 )
 
-// Documents are what a corpus is made of: two files of documents, each of which
-// ends with a zero byte.
+// Documents are what a corpus is made of: files of documents, each of which ends
+// with a zero byte.
 type Documents struct {
 	Name       string // of the data set
 	Train, Val string // paths
-	Digest     string // SHA-256 over both files
+	Audit      string // another path; empty if there are too few documents for it
+	Digest     string // SHA-256 over the files
 	Count
 }
 
@@ -161,30 +162,53 @@ func (p *pool) add(doc []byte) error {
 	return p.out.add(doc)
 }
 
-// threshold is the highest hash of the documents that are for validation. There
-// is always one left to train on.
-func (p *pool) threshold() (uint64, bool) {
+// thresholds are the highest hashes of the documents that are for validation
+// and for the audit. There is always one left to train on. If less than half of
+// the text would be left, there is no audit: both are the same.
+func (p *pool) thresholds() (val, audit uint64, ok bool) {
 	want := min(p.count.Bytes/10, valBytes)
-	byHash := slices.SortedFunc(slices.Values(p.docs), func(a, b pooled) int { return cmp.Compare(a.hash, b.hash) })
 	size := int64(0)
-	for i, d := range byHash {
-		if i == len(byHash)-1 {
+	sorted := p.sorted()
+	for _, d := range sorted[:max(0, len(sorted)-1)] {
+		size += int64(d.length)
+		if !ok && size >= want {
+			val, audit, ok, size = d.hash, d.hash, true, 0
+			want = max(want, 1)
+			continue
+		}
+		if ok && size >= want {
+			if p.bytesUpTo(d.hash) <= p.count.Bytes/2 {
+				audit = d.hash
+			}
 			break
 		}
-		if size += int64(d.length); size >= want {
-			return d.hash, true
-		}
 	}
-	return 0, false
+	return val, audit, ok
 }
 
-// split divides the documents into the two files. Those for validation stand in
-// the order of their hashes, so that any part of them is a fair sample.
-func (p *pool) split(train, val *writer) error {
+// bytesUpTo adds up the documents whose hash is at most last.
+func (p *pool) bytesUpTo(last uint64) (n int64) {
+	for _, d := range p.docs {
+		if d.hash <= last {
+			n += int64(d.length)
+		}
+	}
+	return n
+}
+
+// sorted lists the documents by their hashes.
+func (p *pool) sorted() []pooled {
+	return slices.SortedFunc(slices.Values(p.docs), func(a, b pooled) int { return cmp.Compare(a.hash, b.hash) })
+}
+
+// split divides the documents into the files. Those for validation and for the
+// audit stand in the order of their hashes, so that any part of them is a fair
+// sample.
+func (p *pool) split(out files) error {
 	if err := p.out.close(); err != nil {
 		return err
 	}
-	last, ok := p.threshold()
+	val, last, ok := p.thresholds()
 	if !ok {
 		return bad(wantHint, "there is too little to train and to validate on: %s, %d bytes of text",
 			counted(p.count.Documents, "document", "documents"), p.count.Bytes)
@@ -204,38 +228,52 @@ func (p *pool) split(train, val *writer) error {
 		doc := buffer[:d.length]
 		if d.hash <= last {
 			held[d.hash] = bytes.Clone(doc)
-		} else if err := train.add(doc); err != nil {
+		} else if err := out.train.add(doc); err != nil {
 			return err
 		}
 	}
-	for _, d := range slices.SortedFunc(slices.Values(p.docs), func(a, b pooled) int { return cmp.Compare(a.hash, b.hash) }) {
+	for _, d := range p.sorted() {
 		if d.hash > last {
 			break
 		}
-		if err := val.add(held[d.hash]); err != nil {
+		into := out.val
+		if d.hash > val {
+			into = out.audit
+		}
+		if err := into.add(held[d.hash]); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// files are the two files of documents while they are written.
-type files struct{ train, val *writer }
+// files are the files of documents while they are written.
+type files struct{ train, val, audit *writer }
 
-func newFiles(dir string) (files, error) {
-	train, err := newWriter(filepath.Join(dir, "train.docs"))
-	if err != nil {
-		return files{}, err
+func newFiles(dir string) (f files, err error) {
+	for _, w := range []struct {
+		name string
+		to   **writer
+	}{{"train.docs", &f.train}, {"val.docs", &f.val}, {"audit.docs", &f.audit}} {
+		if *w.to, err = newWriter(filepath.Join(dir, w.name)); err != nil {
+			return files{}, err
+		}
 	}
-	val, err := newWriter(filepath.Join(dir, "val.docs"))
-	return files{train, val}, err
+	return f, nil
 }
 
 // done closes the files and says what they are.
 func (f files) done(name string, c Count) (Documents, error) {
-	if err := errors.Join(f.train.close(), f.val.close()); err != nil {
+	if err := errors.Join(f.train.close(), f.val.close(), f.audit.close()); err != nil {
 		return Documents{}, err
 	}
-	both := sha256.Sum256(append(f.train.sum.Sum(nil), f.val.sum.Sum(nil)...))
-	return Documents{Name: name, Train: f.train.path, Val: f.val.path, Digest: hex.EncodeToString(both[:]), Count: c}, nil
+	all := sha256.New()
+	for _, w := range []*writer{f.train, f.val, f.audit} {
+		all.Write(w.sum.Sum(nil))
+	}
+	d := Documents{Name: name, Train: f.train.path, Val: f.val.path, Audit: f.audit.path, Digest: hex.EncodeToString(all.Sum(nil)), Count: c}
+	if info, err := os.Stat(d.Audit); err == nil && info.Size() == 0 {
+		d.Audit = ""
+	}
+	return d, nil
 }

@@ -104,8 +104,9 @@ func (s *Source) Look(ctx context.Context) error {
 	return nil
 }
 
-// importVersion changes when the same files give other documents.
-const importVersion = 1
+// importVersion changes when the same files give other documents: 2 brought the
+// audit documents.
+const importVersion = 2
 
 // Write makes the documents in dir, which exists. What has to be downloaded is
 // downloaded first.
@@ -146,20 +147,20 @@ func (s *Source) writePath(ctx context.Context, dir string) (Documents, error) {
 	if err != nil {
 		return Documents{}, err
 	}
-	if err := p.split(out.train, out.val); err != nil {
+	if err := p.split(out); err != nil {
 		return Documents{}, fmt.Errorf("%s: %w", s.set.Path, err)
 	}
 	return out.done(filepath.Base(s.set.Path), c)
 }
 
 // writeRemote reads the files of a data set that brings its own validation
-// text, of which the beginning is enough.
+// text, of which the beginning is enough; what comes next is for the audit.
 func (s *Source) writeRemote(ctx context.Context, r *remote, dir string) (Documents, error) {
 	out, err := newFiles(dir)
 	if err != nil {
 		return Documents{}, err
 	}
-	var c, val Count
+	var c, val, audit Count
 	at := func(name string) found {
 		path := filepath.Join(s.o.Cache, r.dir, name)
 		as := plainText
@@ -176,19 +177,22 @@ func (s *Source) writeRemote(ctx context.Context, r *remote, dir string) (Docume
 		return Documents{}, err
 	}
 	enough := errors.New("enough")
-	add := adder(&val, out.val)
+	addVal, addAudit := adder(&val, out.val), adder(&audit, out.audit)
 	err = s.readAll(ctx, []found{at(r.val)}, &val, func(doc []byte) error {
-		if val.Bytes >= valBytes {
-			return enough
+		switch {
+		case val.Bytes < valBytes:
+			return addVal(doc)
+		case audit.Bytes < valBytes:
+			return addAudit(doc)
 		}
-		return add(doc)
+		return enough
 	})
 	if err != nil && !errors.Is(err, enough) {
 		return Documents{}, err
 	}
 	c.Files += val.Files
-	c.Documents += val.Documents
-	c.Bytes += val.Bytes
+	c.Documents += val.Documents + audit.Documents
+	c.Bytes += val.Bytes + audit.Bytes
 	return out.done(s.set.String(), c)
 }
 

@@ -14,6 +14,16 @@ import (
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
+// allDocs reads the documents of all splits.
+func allDocs(t *testing.T, d Documents) []string {
+	t.Helper()
+	all := append(docsOf(t, d.Train), docsOf(t, d.Val)...)
+	if d.Audit != "" {
+		all = append(all, docsOf(t, d.Audit)...)
+	}
+	return all
+}
+
 // docsOf splits a file of documents.
 func docsOf(t *testing.T, path string) []string {
 	t.Helper()
@@ -66,11 +76,12 @@ func TestDirectory(t *testing.T) {
 	require.Equal(t, LeftOut{Empty: 2, Zero: 1, Copies: 1, NoText: 2, Hidden: 2, Links: 1}, d.LeftOut)
 	require.Equal(t, "left out: 2 empty documents, 1 document with a zero byte, 1 copy, 2 files without text, 2 hidden files, 1 link", d.LeftOut.String())
 
-	train, val := docsOf(t, d.Train), docsOf(t, d.Val)
-	require.Len(t, append(train, val...), 201)
+	train, val, audit := docsOf(t, d.Train), docsOf(t, d.Val), docsOf(t, d.Audit)
+	require.Len(t, allDocs(t, d), 201)
 	require.InDelta(t, 20, len(val), 12)
+	require.InDelta(t, 20, len(audit), 12)
 	all := map[string]bool{}
-	for _, doc := range append(train, val...) {
+	for _, doc := range allDocs(t, d) {
 		require.False(t, all[doc], "a document stands twice")
 		all[doc] = true
 	}
@@ -86,6 +97,7 @@ func TestDirectory(t *testing.T) {
 	again, err := fromPath(t, tree(t, moved))
 	require.NoError(t, err)
 	require.Equal(t, val, docsOf(t, again.Val))
+	require.Equal(t, audit, docsOf(t, again.Audit))
 	require.ElementsMatch(t, train, docsOf(t, again.Train))
 	require.NotEqual(t, d.Digest, again.Digest, "the order is another")
 
@@ -97,12 +109,15 @@ func TestDirectory(t *testing.T) {
 func TestSplitTakesATenth(t *testing.T) {
 	for name, c := range map[string]struct {
 		docs, bytes int
-		least, most int // bytes for validation
+		least, most int // bytes for validation, and as many for the audit
+		audit       bool
 	}{
-		"two":  {2, 100, 101, 101},
-		"few":  {20, 1000, 2002, 2002},
-		"many": {2000, 500, 100_000, 101_000},
-		"huge": {4000, 5000, valBytes, valBytes + 10_000},
+		"two":   {2, 100, 101, 101, false},
+		"three": {3, 100, 101, 101, false},
+		"four":  {4, 100, 101, 101, true},
+		"few":   {20, 1000, 2002, 2002, true},
+		"many":  {2000, 500, 100_000, 101_000, true},
+		"huge":  {4000, 5000, valBytes, valBytes + 10_000, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var text strings.Builder
@@ -112,10 +127,16 @@ func TestSplitTakesATenth(t *testing.T) {
 			}
 			d, err := fromPath(t, tree(t, map[string]string{"all.txt": text.String()})+"/all.txt")
 			require.NoError(t, err)
-			info, err := os.Stat(d.Val)
-			require.NoError(t, err)
-			require.GreaterOrEqual(t, int(info.Size()), c.least)
-			require.LessOrEqual(t, int(info.Size()), c.most)
+			held := []string{d.Val}
+			if require.Equal(t, c.audit, d.Audit != ""); c.audit {
+				held = append(held, d.Audit)
+			}
+			for _, path := range held {
+				info, err := os.Stat(path)
+				require.NoError(t, err)
+				require.GreaterOrEqual(t, int(info.Size()), c.least)
+				require.LessOrEqual(t, int(info.Size()), c.most)
+			}
 			require.Equal(t, c.docs, d.Documents)
 			require.Equal(t, int64(c.docs*c.bytes), d.Bytes)
 		})
@@ -192,7 +213,7 @@ func TestJSONL(t *testing.T) {
 		d, err := fromPath(t, tree(t, map[string]string{"a.jsonl": text})+"/a.jsonl")
 		require.NoError(t, err, name)
 		require.Equal(t, 50, d.Documents)
-		require.Contains(t, append(docsOf(t, d.Train), docsOf(t, d.Val)...), "line\n7 ä")
+		require.Contains(t, allDocs(t, d), "line\n7 ä")
 	}
 	for text, want := range map[string]string{
 		`{"text":"a"}` + "\n" + `{"text":`: "a.jsonl, line 2: unexpected end",
@@ -252,7 +273,7 @@ func TestParquet(t *testing.T) {
 	d, err := fromPath(t, parquetOf(t, textRows(1000)))
 	require.NoError(t, err)
 	require.Equal(t, 1000, d.Documents)
-	all := append(docsOf(t, d.Train), docsOf(t, d.Val)...)
+	all := allDocs(t, d)
 	for i := range 1000 {
 		require.Contains(t, all, story(i))
 	}
@@ -441,6 +462,8 @@ func TestOwnValidation(t *testing.T) {
 	require.Equal(t, 3, d.Files)
 	require.Len(t, docsOf(t, d.Train), 200)
 	require.Len(t, docsOf(t, d.Val), valBytes/50_000+1)
+	require.Len(t, docsOf(t, d.Audit), valBytes/50_000+1)
+	require.True(t, strings.HasPrefix(docsOf(t, d.Audit)[0], "val 11 "))
 	require.Equal(t, "shard 0, "+story(0), docsOf(t, d.Train)[0])
 	require.Len(t, o.spans(), 4, "the damaged shard was fetched again")
 
