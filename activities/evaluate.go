@@ -47,10 +47,10 @@ func (a *Train) evaluate(ctx context.Context, in EvaluateInput) (EvaluateResult,
 		return result, fmt.Errorf("evaluating experiment %d, run %d: %w", in.Number, in.Run, stopped(running, err))
 	}
 	m := &result.Measurement
-	m.ValBpb, m.EvalSeconds, m.GraphDigest, m.Failure = score.ValBpb, inMillis(score.Seconds), score.GraphDigest, score.Failure
+	m.ValBpb, m.AuditBpb, m.EvalSeconds, m.GraphDigest, m.Failure = score.ValBpb, score.AuditBpb, inMillis(score.Seconds), score.GraphDigest, score.Failure
 	m.SlotSeconds = inMillis(spent.Seconds())
 	if score.Failure != nil {
-		m.ValBpb = 0 // JSON has no NaN
+		m.ValBpb, m.AuditBpb = 0, 0 // JSON has no NaN
 	} else if score.Parameters > 0 {
 		m.Parameters = score.Parameters // counted by us
 	}
@@ -107,9 +107,13 @@ func (a *Train) runEvaluator(ctx context.Context, in EvaluateInput, run attempts
 	if err != nil {
 		return target.Score{}, err
 	}
+	audit := ""
+	if in.Audit && isDir(filepath.Join(data, "audit")) { // a corpus that was made earlier may have none
+		audit = filepath.Join(data, "audit")
+	}
 	var log bytes.Buffer
 	score, err := t.Evaluate(ctx, target.EvaluateSpec{
-		ID: a.slotID() + filepath.Base(dir), Evaluator: evaluator, Model: model, Val: filepath.Join(data, "val"),
+		ID: a.slotID() + filepath.Base(dir), Evaluator: evaluator, Model: model, Val: filepath.Join(data, "val"), Audit: audit, Reference: in.Reference,
 		Proved: in.GraphDigest, Cores: a.cores(in.Campaign), Memory: a.Memory, Dir: dir, Log: &log,
 	})
 	if log.Len() > 0 && ctx.Err() == nil {

@@ -199,13 +199,25 @@ func TestTrainAndEvaluateOnce(t *testing.T) {
 	}
 
 	// Another run of the same experiment has its own artifacts. On a host
-	// without its directories the model comes from the store.
+	// without its directories the model comes from the store. The audit split is
+	// measured when that is asked for, if the corpus has one.
 	s.in.Run, s.in.Seed = 1, 43
 	second := s.train(t)
 	attempts{s.Home, "mar5", 7, 0, 1}.remove()
-	other := s.evaluateIt(t, s.evaluation(second))
-	if other.ValBpb == scored.ValBpb || other.ValBpb == 0 {
+	in := s.evaluation(second)
+	in.Audit = true
+	other := s.evaluateIt(t, in)
+	if other.ValBpb == scored.ValBpb || other.ValBpb == 0 || other.AuditBpb != 0 {
 		t.Errorf("another seed scored: %+v", other)
+	}
+	s.in.Run, s.in.Seed = 2, 44
+	in = s.evaluation(s.train(t))
+	in.Audit = true
+	if err := os.Mkdir(filepath.Join(s.Home.Data(s.in.Campaign.Data), "audit"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if m := s.evaluateIt(t, in); m.AuditBpb <= m.ValBpb || scored.AuditBpb != 0 {
+		t.Errorf("with an audit split: %+v; not asked for: %+v", m, scored)
 	}
 	s.artifact(t, "metrics-1.jsonl")
 	s.artifact(t, "evaluation-1.json")

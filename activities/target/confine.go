@@ -6,7 +6,7 @@ package target
 //	build       the Go installation and the sources, to read; a build cache
 //	train       the training split, to read
 //	smoke       the same
-//	evaluate    the model and the split that it is measured on, to read
+//	evaluate    the model and the splits that it is measured on, to read
 //	data        the documents or the Go installation, to read
 //
 // A candidate never sees the validation split, the audit split, a build cache,

@@ -1,7 +1,6 @@
 package target
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -113,7 +112,11 @@ func (m *maker) fromDocuments(ctx context.Context) (Corpus, error) {
 		c.Read = docs.Count // what is left out may be other than it was
 		return c, nil
 	}
-	c, err := m.build(ctx, tmp, key, docs.Count, "--docs", docs.Train, "--val-docs", docs.Val, "--name", docs.Name)
+	args := []string{"--docs", docs.Train, "--val-docs", docs.Val, "--name", docs.Name}
+	if docs.Audit != "" {
+		args = append(args, "--audit-docs", docs.Audit)
+	}
+	c, err := m.build(ctx, tmp, key, docs.Count, args...)
 	return c, wrap("preparing the data set "+m.Dataset.String(), err)
 }
 
@@ -173,9 +176,8 @@ func (m *maker) build(ctx context.Context, tmp, key string, read dataset.Count, 
 		args = append(args, "--vocab", strconv.Itoa(m.Vocab))
 	}
 	defer m.saying(fmt.Sprintf("making the corpus of %s, vocabulary %d", m.Dataset, m.Vocab))()
-	var out bytes.Buffer
-	o, err := m.run(ctx, m.limits.data, sandbox.Spec{
-		Path: m.Evaluator, Args: args, Dir: tmp, Stdout: &out, Log: m.Log,
+	o, out, err := m.withKnown(args, []string{"audit-docs"}, func(args []string, out io.Writer) (sandbox.Outcome, error) {
+		return m.run(ctx, m.limits.data, sandbox.Spec{Path: m.Evaluator, Args: args, Dir: tmp, Stdout: out, Log: m.Log})
 	})
 	if err != nil {
 		return Corpus{}, err
@@ -184,7 +186,7 @@ func (m *maker) build(ctx context.Context, tmp, key string, read dataset.Count, 
 		Corpus
 		Files int `json:"files"` // documents, of any data set
 	}
-	if err := evaluatorResult(o, out.Bytes(), &built); err != nil {
+	if err := evaluatorResult(o, out, &built); err != nil {
 		return Corpus{}, m.refused(o, tmp, err)
 	}
 	c := built.Corpus
@@ -212,7 +214,7 @@ func (m *maker) refused(o sandbox.Outcome, tmp string, err error) error {
 		return err
 	}
 	words := strings.TrimPrefix(o.Tail[len(o.Tail)-1], "evaluate: ")
-	for _, name := range []string{"train.docs", "val.docs"} {
+	for _, name := range []string{"train.docs", "val.docs", "audit.docs"} {
 		words = strings.ReplaceAll(words, filepath.Join(tmp, name), m.Dataset.String())
 	}
 	return dataset.Refuse("choose another data set or another vocabulary", "%s", words)
@@ -238,7 +240,7 @@ func (m *maker) saying(what string) (stop func()) {
 	return func() { close(done); <-ended }
 }
 
-// whole reports whether dir/fingerprint holds both splits in full length.
+// whole reports whether dir/fingerprint holds its splits in full length.
 func whole(dir, fingerprint string) bool {
 	root := filepath.Join(dir, fingerprint)
 	text, err := os.ReadFile(filepath.Join(root, "corpus.json"))
@@ -246,11 +248,14 @@ func whole(dir, fingerprint string) bool {
 	if err != nil || fingerprint == "" || json.Unmarshal(text, &c) != nil || c.Fingerprint != fingerprint {
 		return false
 	}
-	train, val := c.TrainBytes, c.ValBytes
+	train, val, audit := c.TrainBytes, c.ValBytes, c.AuditBytes
 	if c.Vocab > experiment.DefaultVocab {
-		train, val = 2*c.TrainTokens, 2*c.ValTokens
+		train, val, audit = 2*c.TrainTokens, 2*c.ValTokens, 2*c.AuditTokens
 	}
-	for file, size := range map[string]int64{"train/train.bin": train, "val/val.bin": val} {
+	for file, size := range map[string]int64{"train/train.bin": train, "val/val.bin": val, "audit/audit.bin": audit} {
+		if file == "audit/audit.bin" && size == 0 {
+			continue
+		}
 		if info, err := os.Stat(filepath.Join(root, file)); err != nil || info.Size() != size {
 			return false
 		}

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,9 +19,12 @@ import (
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
-// exitFault is the evaluator's exit code for a model that is at fault, with
+// Exit codes of the evaluator: exitFault is for a model that is at fault, with
 // the reason on standard output. Any other than 0 is our trouble.
-const exitFault = 2
+const (
+	exitFault = 2
+	exitOther = 1
+)
 
 // modelFault is an evaluator's complaint about a model.
 type modelFault struct {
@@ -60,6 +64,30 @@ func evaluatorResult(o sandbox.Outcome, stdout []byte, result any) error {
 	return fmt.Errorf("the evaluator ended with exit code %d %v:\n%s", o.ExitCode, o.Signal, strings.Join(o.Tail, "\n"))
 }
 
+// withKnown runs the evaluator, without the optional flags that it does not
+// know: a campaign's evaluator is built from its own base, which may be older
+// than we are.
+func (g *GoGPT) withKnown(args, optional []string, run func(args []string, stdout io.Writer) (sandbox.Outcome, error)) (sandbox.Outcome, []byte, error) {
+	for {
+		var out bytes.Buffer
+		o, err := run(args, &out)
+		at := -1
+		for _, name := range optional {
+			if i := slices.Index(args, "--"+name); err == nil && o.ExitCode == exitOther && i >= 0 && says(o.Tail, "flag provided but not defined: -"+name) {
+				at = i
+			}
+		}
+		if at < 0 {
+			return o, out.Bytes(), err
+		}
+		args = slices.Delete(slices.Clone(args), at, at+2)
+	}
+}
+
+func says(lines []string, line string) bool {
+	return slices.ContainsFunc(lines, func(l string) bool { return strings.HasSuffix(l, line) })
+}
+
 // evaluator runs a subcommand that looks at a model.
 func (g *GoGPT) evaluator(ctx context.Context, s EvaluateSpec, args ...string) (Score, error) {
 	s.Memory = memoryOr(s.Memory)
@@ -72,34 +100,55 @@ func (g *GoGPT) evaluator(ctx context.Context, s EvaluateSpec, args ...string) (
 	if info, err := os.Lstat(s.Model); err != nil || !info.Mode().IsRegular() {
 		return Score{}, fmt.Errorf("evaluating %s: no regular file is there: %w", s.Model, errors.Join(err))
 	}
-	var out bytes.Buffer
-	o, err := g.run(ctx, g.limits.evaluate, sandbox.Spec{
-		ID: s.ID, Path: s.Evaluator, Dir: s.Dir, Cores: s.Cores, Memory: s.Memory, Stdout: &out, Log: s.Log,
-		ReadOnly: []string{s.Model, s.Val}, Disk: runDisk, Processes: runProcesses,
-		Args: append(args, "--model", s.Model, "--data", s.Val, "--cores", strconv.Itoa(s.Cores)),
+	args = append(args, "--model", s.Model, "--data", s.Val, "--cores", strconv.Itoa(s.Cores))
+	readOnly := []string{s.Model, s.Val} // it needs nothing else, and its own directory
+	if s.Audit != "" {
+		readOnly = append(readOnly, s.Audit)
+	}
+	o, out, err := g.withKnown(args, []string{"limit"}, func(args []string, out io.Writer) (sandbox.Outcome, error) {
+		return g.run(ctx, g.limits.evaluate, sandbox.Spec{
+			ID: s.ID, Path: s.Evaluator, Args: args, Dir: s.Dir, ReadOnly: readOnly,
+			Cores: s.Cores, Memory: s.Memory, Disk: runDisk, Processes: runProcesses, Stdout: out, Log: s.Log,
+		})
 	})
 	if err != nil {
 		return Score{}, fmt.Errorf("evaluating %s: %w", s.Model, err)
 	}
+	perCore := o.CPU.Seconds() / float64(max(1, s.Cores))
 	var answer struct {
 		ValBpb      *float64 `json:"val_bpb"`
+		AuditBpb    float64  `json:"audit_bpb"`
+		ValSeconds  float64  `json:"val_seconds"`
 		GraphDigest string   `json:"graph_digest"`
 		Parameters  int64    `json:"parameters"`
 	}
-	err = evaluatorResult(o, out.Bytes(), &answer)
+	err = evaluatorResult(o, out, &answer)
 	var fault *modelFault
 	switch {
 	case errors.As(err, &fault):
-		return Score{Seconds: o.Wall.Seconds(), Failure: fault.failure()}, nil
+		return Score{Seconds: perCore, Failure: fault.failure()}, nil
+	case errors.Is(o.Stopped, errTooLong) && 2*o.CPU >= o.Wall:
+		// It had a core for half of that time at least: it is the model.
+		return Score{Seconds: perCore, Failure: timeout("evaluating the model did not end within %v, %.0f s of CPU time on each of %d cores; make it smaller", g.limits.evaluate, perCore, s.Cores)}, nil
 	case err != nil:
 		return Score{}, fmt.Errorf("evaluating %s: %w", s.Model, err)
 	}
-	score := Score{ValBpb: math.NaN(), Seconds: o.Wall.Seconds(), GraphDigest: answer.GraphDigest, Parameters: answer.Parameters}
+	score := Score{ValBpb: math.NaN(), AuditBpb: answer.AuditBpb, Seconds: answer.ValSeconds, GraphDigest: answer.GraphDigest, Parameters: answer.Parameters}
 	if answer.ValBpb != nil {
 		score.ValBpb = *answer.ValBpb
 	}
+	if score.Seconds == 0 { // an evaluator that does not say
+		score.Seconds = perCore
+	}
 	return score, nil
 }
+
+// What a model may cost in units of the incumbent's cost, and what it may cost
+// in any case: CPU time of less than seconds is too noisy to judge by.
+const (
+	slowdown   = 3
+	leastLimit = 2.0 // CPU-seconds per core
+)
 
 // Evaluate implements Target.
 func (g *GoGPT) Evaluate(ctx context.Context, s EvaluateSpec) (Score, error) {
@@ -107,7 +156,19 @@ func (g *GoGPT) Evaluate(ctx context.Context, s EvaluateSpec) (Score, error) {
 	if s.Proved != "" {
 		args = append(args, "--proved", s.Proved)
 	}
+	if s.Audit != "" {
+		if err := absolute(&s.Audit); err != nil {
+			return Score{}, err
+		}
+		args = append(args, "--audit", s.Audit)
+	}
+	if s.Reference > 0 {
+		args = append(args, "--limit", strconv.FormatFloat(max(leastLimit, slowdown*s.Reference), 'f', 3, 64))
+	}
 	score, err := g.evaluator(ctx, s, args...)
+	if f := score.Failure; f != nil && f.Reason == experiment.Timeout && s.Reference > 0 {
+		f.Message += fmt.Sprintf(". The incumbent takes %.2f s, and a model may take %d times as long to be evaluated", s.Reference, slowdown)
+	}
 	if err == nil && score.Failure == nil && !(score.ValBpb > 0) {
 		return Score{}, fmt.Errorf("evaluating %s: the evaluator gave no val_bpb", s.Model)
 	}

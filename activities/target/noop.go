@@ -15,6 +15,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -47,6 +48,7 @@ const (
 const (
 	noopFile   = "noop/train.go"
 	noopNoise  = 0.01 // val_bpb
+	noopAudit  = 0.05 // by so much the audit text is harder
 	noopSteps  = 100
 	noopTokens = 1000 // a step
 )
@@ -115,9 +117,9 @@ func (Noop) Data(_ context.Context, s DataSpec) (Corpus, error) {
 }
 
 func noopData(dir string) (string, error) {
-	train, val := []byte("noop training text\n"), []byte("noop validation text\n")
+	train, val, audit := []byte("noop training text\n"), []byte("noop validation text\n"), []byte("noop audit text\n")
 	h := fnv.New128a()
-	h.Write(append(train, val...))
+	h.Write(slices.Concat(train, val, audit))
 	fingerprint := fmt.Sprintf("noop%x", h.Sum(nil))
 	if whole(dir, fingerprint) {
 		return fingerprint, nil
@@ -127,8 +129,8 @@ func noopData(dir string) (string, error) {
 		return "", fmt.Errorf("making the data: %w", err)
 	}
 	defer os.RemoveAll(tmp)
-	info, err := json.Marshal(Corpus{Fingerprint: fingerprint, TrainBytes: int64(len(train)), ValBytes: int64(len(val))})
-	for name, text := range map[string][]byte{"train/train.bin": train, "val/val.bin": val, "corpus.json": info} {
+	info, err := json.Marshal(Corpus{Fingerprint: fingerprint, TrainBytes: int64(len(train)), ValBytes: int64(len(val)), AuditBytes: int64(len(audit))})
+	for name, text := range map[string][]byte{"train/train.bin": train, "val/val.bin": val, "audit/audit.bin": audit, "corpus.json": info} {
 		path := filepath.Join(tmp, name)
 		if err == nil {
 			err = os.MkdirAll(filepath.Dir(path), 0o755)
@@ -212,7 +214,11 @@ func (Noop) Evaluate(_ context.Context, s EvaluateSpec) (Score, error) {
 	if err == nil {
 		err = json.Unmarshal(text, &m)
 	}
-	return Score{ValBpb: m.ValBpb, GraphDigest: "noop-graph", Parameters: m.Parameters}, wrap("evaluating "+s.Model, err)
+	score := Score{ValBpb: m.ValBpb, GraphDigest: "noop-graph", Parameters: m.Parameters}
+	if s.Audit != "" {
+		score.AuditBpb = m.ValBpb + noopAudit
+	}
+	return score, wrap("evaluating "+s.Model, err)
 }
 
 // noopProgram is what the constants of a noop/train.go say.

@@ -48,8 +48,9 @@ type Target interface {
 	// output goes to log. An evaluator that does not build is an error.
 	Build(ctx context.Context, role Role, src, outDir string, log io.Writer) (*experiment.Failure, error)
 	// Data makes a data set's corpus once in s.Dir, atomically, and says what it
-	// is: s.Dir/<fingerprint>/train/train.bin, val/val.bin, corpus.json. One that
-	// was made of the same before is found again at next to no cost. A data set
+	// is: s.Dir/<fingerprint>/train/train.bin, val/val.bin, audit/audit.bin if
+	// there is an audit split, corpus.json. One that was made of the same before
+	// is found again at next to no cost. A data set
 	// that cannot be used is a *dataset.Error.
 	Data(ctx context.Context, s DataSpec) (Corpus, error)
 	// Smoke trains a few steps and checks the export; it returns the digest of
@@ -93,8 +94,10 @@ type Corpus struct {
 	Vocab       int           `json:"vocab"`
 	TrainBytes  int64         `json:"train_bytes"` // of text
 	ValBytes    int64         `json:"val_bytes"`
+	AuditBytes  int64         `json:"audit_bytes,omitempty"` // 0: there is no audit split
 	TrainTokens int64         `json:"train_tokens"`
 	ValTokens   int64         `json:"val_tokens"`
+	AuditTokens int64         `json:"audit_tokens,omitempty"`
 	Documents   int           `json:"documents"`
 	Read        dataset.Count `json:"read,omitzero"` // what it was made of, where that was read by us
 }
@@ -153,7 +156,7 @@ type EvaluateSpec struct {
 	Model     string  // path
 	Val       string  // validation split
 	Audit     string  // audit split, if the model is to be scored on that too
-	Reference float64 // seconds that the incumbent's evaluation took; a model may take three times that; 0 is no bound
+	Reference float64 // Score.Seconds of the incumbent; a model may take three times that; 0 is the evaluator's own bound
 	Proved    string  // digest of a graph structure that Smoke proved causal
 	Cores     int
 	Memory    int64  // as in SmokeSpec
@@ -165,7 +168,7 @@ type EvaluateSpec struct {
 type Score struct {
 	ValBpb      float64
 	AuditBpb    float64 // 0 where it was not measured
-	Seconds     float64
+	Seconds     float64 // CPU-seconds per core of the pass over the validation split; start, proof and audit apart
 	GraphDigest string
 	Parameters  int64
 	Failure     *experiment.Failure
