@@ -11,7 +11,7 @@ import (
 
 // policies lists every policy that a campaign may name. Old versions stay: a
 // campaign keeps the one it started with.
-var policies = []Policy{Threshold{}}
+var policies = []Policy{Threshold{}, Confirm{}}
 
 // Names lists the known policies.
 func Names() []string {
@@ -41,10 +41,10 @@ func ByName(name string) (Policy, error) {
 func Replay(p Policy, priorStdDev float64, results []experiment.Result) []Decision {
 	var out []Decision
 	var incumbent *experiment.Incumbent
-	var noise experiment.Noise
+	var last Decision
 	results = slices.Clone(results)
 	slices.SortStableFunc(results, func(a, b experiment.Result) int { return cmp.Compare(a.Sequence, b.Sequence) })
-	for _, r := range results {
+	for i, r := range results {
 		parent := r.Parent
 		if parent == "" && incumbent != nil { // not recorded: a change to the incumbent
 			parent = incumbent.Commit
@@ -52,15 +52,25 @@ func Replay(p Policy, priorStdDev float64, results []experiment.Result) []Decisi
 		d := p.Decide(Input{
 			Experiment: r.Experiment, Commit: r.Commit, Parent: parent, Title: r.Title, SyntaxTokens: r.SyntaxTokens,
 			PriorStdDev: priorStdDev, Failure: failureOf(r), Measurements: r.Measurements,
-			Incumbent: incumbent, Noise: noise,
+			Incumbent: incumbent, Noise: last.Noise, Check: r.Check, Line: last.Line, Past: results[:i],
 		})
 		out = append(out, d)
 		if incumbent == nil && d.Verdict != experiment.Keep {
 			break
 		}
-		incumbent, noise = &d.Incumbent, d.Noise
+		results[i] = d.recorded(r, incumbent, p.Name(), last.Noise)
+		incumbent, last = &d.Incumbent, d
 	}
 	return out
+}
+
+// recorded is a result as the ledger would have it under this decision: what
+// comes after sees this policy's past, not that of the campaign's own.
+func (d Decision) recorded(r experiment.Result, against *experiment.Incumbent, name string, noise experiment.Noise) experiment.Result {
+	r.Verdict, r.Reason, r.Message, r.ValBpb, r.Policy = d.Verdict, d.Reason, d.Message, d.ValBpb, name
+	r.Against, r.Noise, r.Threshold, r.Incumbent, r.NoiseAfter = against, noise, d.Threshold, d.Incumbent, d.Noise
+	r.Line, r.Checks, r.Voids, r.FalseKeepRate = d.Line, d.Checks, d.Voids, d.FalseKeepRate
+	return r
 }
 
 // failureOf restores the failure of an experiment that got no candidate: its
