@@ -31,6 +31,7 @@ func research(ctx context.Context, cfg Config) (*activities.Research, error) {
 	a.Proposers = proposers()
 	a.Policies = policy.ByName
 	a.Cores = cfg.Cores
+	a.Ledger.Signer = cfg.Signer
 	a.Builds = make(chan struct{}, max(1, runtime.NumCPU()/2)) // the trainers want the other half
 	return a, nil
 }

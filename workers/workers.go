@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/autoresearch-go/autoresearch/activities"
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
 	"github.com/autoresearch-go/autoresearch/workflows"
@@ -28,9 +29,10 @@ type Config struct {
 	// Namespace of the client, which does not tell; the cluster's (package
 	// cluster). Empty: "default".
 	Namespace string
-	Slots     int        // training slots of this process; at least 1
-	Cores     int        // of each training slot, and for builds; at least 1
-	Logger    log.Logger // of the recovery; nil says nothing. Workers use the client's
+	Slots     int           // training slots of this process; at least 1
+	Cores     int           // of each training slot, and for builds; at least 1
+	Logger    log.Logger    // of the recovery; nil says nothing. Workers use the client's
+	Signer    ledger.Signer // of decisions; nil is nobody
 
 	// What serves the activities; nil is the real ones. Tests double them.
 	research any

@@ -7,6 +7,10 @@
 //	results/<tag>.tsv               one row per experiment (tsv.go)
 //	refs/experiments/<tag>/<n>      the candidate, in the home's repository
 //	autoresearch/<tag>              the incumbent, there and in the user's checkout
+//	<tag>/<n>/result.json.sig       a signature of the decision, where there is a key (sign.go)
+//
+// The decisions are a hash chain (chain.go): each names the digest of the one
+// before it as it is stored. Package verify checks it, and all that is derived.
 //
 // So a Decide that is killed at any line and tried again gives the same ledger,
 // and a campaign can be continued from its home alone ([Ledger.State]).
@@ -54,6 +58,8 @@ type Ledger struct {
 	// Checkout is the directory of the user's checkout, where the incumbent's
 	// branch is shown; empty when there is none on this machine.
 	Checkout string
+	// Signer signs each decision once it is recorded; nil is nobody.
+	Signer Signer
 
 	mu sync.Mutex
 	// seen holds what was read so far, by campaign. Results never change, so

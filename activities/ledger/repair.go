@@ -36,6 +36,11 @@ func (l *Ledger) Repair(ctx context.Context, tag string) ([]Notice, error) {
 		}
 	}
 	notices, err := l.derive(ctx, tag, c)
+	if err != nil {
+		return nil, err
+	}
+	unsigned, err := l.signMissing(ctx, tag, c)
+	notices = append(notices, unsigned...)
 	if c.broken != "" {
 		notices = append([]Notice{Notice(fmt.Sprintf("%s does not follow the decision before it: one of the two was changed; 'autoresearch verify %s' tells more", c.broken, tag))}, notices...)
 	}
@@ -52,7 +57,12 @@ func (l *Ledger) Follow(ctx context.Context, decided experiment.Result) ([]Notic
 	if err := l.keepCandidate(ctx, decided); err != nil {
 		return nil, err
 	}
-	return l.derive(ctx, decided.Campaign, c)
+	notices, err := l.derive(ctx, decided.Campaign, c)
+	if err != nil {
+		return nil, err
+	}
+	unsigned, err := l.sign(ctx, decided.Campaign, decided.Experiment)
+	return append(notices, unsigned...), err
 }
 
 // keepCandidate sets a candidate's ref. Apply has done it; a home whose

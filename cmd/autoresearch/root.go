@@ -27,6 +27,7 @@ type app struct {
 	away     bool   // the work is done by workers elsewhere
 	began    bool   // the command line was understood
 	provided string // the data that were made already, as flags
+	signing  signing
 }
 
 const rootHelp = `autoresearch improves a program while you sleep: it proposes a change, trains

@@ -53,6 +53,7 @@ func newUp(a *app) *cobra.Command {
 		},
 	}
 	settingsFlags(c.Flags(), &u.settings)
+	signingFlag(c, a)
 	c.Flags().BoolVar(&u.leave, "exit", false, "leave when the campaign is complete: status 0, or 1 if it failed")
 	return c
 }
@@ -81,6 +82,9 @@ func (u *up) check(cmd *cobra.Command) error {
 		return err
 	}
 	if err := checkTools(); err != nil {
+		return err
+	}
+	if err := u.openSigningKey(); err != nil {
 		return err
 	}
 	// With a top, the error is about uncommitted changes. A campaign that is

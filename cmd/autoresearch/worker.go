@@ -40,6 +40,7 @@ func newWorker(a *app) *cobra.Command {
 			return a.worker(cmd.Context(), slots, cores, roles)
 		},
 	}
+	signingFlag(c, a)
 	c.Flags().BoolVar(&research, "research", false, "serve the loop: proposals, commits, decisions")
 	c.Flags().BoolVar(&train, "train", false, "serve training slots")
 	c.Flags().IntVar(&slots, "slots", 1, "training runs side by side: `N` slots")
@@ -91,6 +92,9 @@ func (a *app) checkWorker(ctx context.Context, roles []workers.Role) (top string
 	for _, r := range roles {
 		if r != workers.Research {
 			continue
+		}
+		if err := a.openSigningKey(); err != nil {
+			return "", err
 		}
 		t, err := defaultTarget()
 		if err != nil {
