@@ -27,14 +27,13 @@ import (
 //     runtime, which is why those of variables, functions and labels are free;
 //     and comments are not in the program at all.
 //
-// What is left are the names in plain code, read by which function they call:
-// a bound on all tokens of the file bounds that.
+// What is left is text spelled by plain code, by which function calls which:
+// [GoTokens] bounds that.
 type DataLimits struct {
 	Bytes int // for what is beyond the allowances below
 	// What normal code needs is not counted.
 	FreeNumbers int // bytes of numbers, elements and repeated constants
 	FreeNames   int // bytes of names of types, fields and methods
-	Tokens      int // of the whole file, without comments; 0 is no bound
 }
 
 // GoData holds a file to limits.
@@ -117,6 +116,7 @@ func digits(number string) int {
 // names if it is no literal.
 func (c *counter) element(e ast.Expr) {
 	if kv, ok := e.(*ast.KeyValueExpr); ok {
+		c.element(kv.Key)
 		e = kv.Value
 	}
 	c.nibbles++

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/autoresearch-go/autoresearch/activities/dataset"
+	"github.com/autoresearch-go/autoresearch/activities/guard"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -70,7 +71,7 @@ func (Noop) Guard(path string, src []byte) *experiment.Failure {
 	if path != noopFile {
 		return invalidEdit("%s may not be edited: only %s may", path, noopFile)
 	}
-	if f := guardText(path, src); f != nil {
+	if f := guard.Text(path, src, maxSource); f != nil {
 		return f
 	}
 	_, f := noopConstants(path, src)
