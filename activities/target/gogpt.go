@@ -55,6 +55,9 @@ func NewGoGPT(o Options) *GoGPT {
 	if g.sandbox == nil {
 		g.sandbox = sandbox.Process{}
 	}
+	if o.Patience > 0 {
+		g.limits.hang, g.limits.wall = o.Patience, o.Patience
+	}
 	return g
 }
 

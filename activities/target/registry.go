@@ -3,6 +3,7 @@ package target
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 )
@@ -11,6 +12,9 @@ import (
 type Options struct {
 	GoCache string          // directory of candidates' Go build cache
 	Sandbox sandbox.Sandbox // starts every process; nil is sandbox.Process{}
+	// Patience is how long a run may go without a step, and how far beyond ten
+	// times its budget; 0 is a minute, and half of one. The probe has less.
+	Patience time.Duration
 }
 
 // Registry is the list of targets that a worker knows.
