@@ -10,11 +10,12 @@ const DefaultShare = 0.05
 // is recorded with the measurement.
 type Why string
 
-// The reasons to check, and the one not to.
+// The reasons to check, and what is said where none is.
 const (
 	BaselineCheck Why = "baseline"
 	KeepCheck     Why = "would be a keep"
 	RandomCheck   Why = "drawn at random"
+	AlwaysCheck   Why = "always"
 	NoCheck       Why = "unchecked"
 )
 
