@@ -156,9 +156,12 @@ func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.
 		Measurement: experiment.Measurement{
 			Seed: in.Seed, ChargedSeconds: inMillis(r.ChargedSeconds), WallSeconds: inMillis(r.WallSeconds), Tokens: r.Tokens, Steps: r.Steps,
 			Parameters: r.Parameters, PeakBytes: r.PeakBytes, Attempts: max(1, run.count()), Failure: r.Failure,
-			IdleSeconds: inMillis(idle.Seconds()),
+			IdleSeconds: inMillis(idle.Seconds()), Slot: a.Slot, Class: r.Class, Sandbox: r.Sandbox,
 		},
 	}}
+	if r.Class == "" {
+		record.Measurement.Class = target.CPUClass(a.cores(in.Campaign))
+	}
 	if r.Failure != nil {
 		record.LogTail = r.LogTail
 	}

@@ -174,6 +174,23 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+// TestWhereItRan: scores compare within a class of slots, and the figures of a
+// drifted slot are found by its name.
+func TestWhereItRan(t *testing.T) {
+	for name, c := range map[string]struct {
+		slot  slot
+		class string
+	}{
+		"noop":  {noopSlot(t), "noop"},
+		"gogpt": {fakeSlot(t, t.TempDir()), target.CPUClass(3)},
+	} {
+		c.slot.Cores = 3
+		if m := c.slot.train(t).Measurement; m.Slot != "train-test-0" || m.Class != c.class || m.Failure != nil {
+			t.Errorf("%s: %+v, want class %s", name, m, c.class)
+		}
+	}
+}
+
 func TestTrainAndEvaluateOnce(t *testing.T) {
 	s := noopSlot(t)
 	r := s.train(t)

@@ -177,7 +177,7 @@ func (Noop) Train(ctx context.Context, s TrainSpec, report func(Progress)) (Reco
 		return Record{}, fmt.Errorf("training in %s: %w", s.Dir, err)
 	}
 	budget := s.Budget.Seconds()
-	r := Record{ChargedSeconds: budget, Tokens: noopSteps * noopTokens, Steps: noopSteps, PeakBytes: 1 << 20, Parameters: int64(1000 * c.depth)}
+	r := Record{ChargedSeconds: budget, Tokens: noopSteps * noopTokens, Steps: noopSteps, PeakBytes: 1 << 20, Parameters: int64(1000 * c.depth), Sandbox: "none", Class: "noop"}
 	if c.outcome != "ok" {
 		r.Failure, r.LogTail = c.failure(), []string{"playing " + string(c.outcome)}
 		return r, nil

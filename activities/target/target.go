@@ -145,6 +145,7 @@ type Record struct {
 	ResumedFrom                 int64  // step; 0 for a fresh start
 	Model                       string // path of the exported model
 	Sandbox                     string // what confined it: sandbox.Outcome.Isolation
+	Class                       string // what kind of slot it had, see CPUClass; empty is that of the worker's CPU
 	Failure                     *experiment.Failure
 	LogTail                     []string // last lines, at most 40
 }

@@ -229,7 +229,7 @@ func (w *watcher) record(o sandbox.Outcome, e end, wall time.Duration) Record {
 	r := Record{
 		ChargedSeconds: w.charge(o.CPU, w.last.Charged).Seconds(), WallSeconds: (wall + o.Wall).Seconds(),
 		Tokens: w.last.Tokens, Steps: w.last.Step, PeakBytes: max(w.peak, w.from.Peak),
-		ResumedFrom: w.from.step, Failure: e.failure, LogTail: o.Tail,
+		ResumedFrom: w.from.step, Failure: e.failure, LogTail: o.Tail, Sandbox: o.Isolation, Class: CPUClass(w.spec.Cores),
 	}
 	if e.done != nil {
 		r.Steps, r.Tokens, r.Parameters = e.done.Steps, e.done.Tokens, e.done.Parameters

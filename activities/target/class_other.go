@@ -1,0 +1,5 @@
+//go:build !linux && !darwin
+
+package target
+
+func cpuModel() string { return "" }
