@@ -2,6 +2,7 @@ package scorer
 
 import (
 	"context"
+	crand "crypto/rand"
 	"encoding/binary"
 	"errors"
 	"math"
@@ -9,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -50,11 +50,6 @@ func bigram(r *rand.Rand, n int) (model []float32, text []int32) {
 	return model, text
 }
 
-// notesOf is a name of its own for what a test leaves in the system.
-func notesOf(t *testing.T) string {
-	return strconv.Itoa(os.Getpid()) + filepath.Base(t.Name())
-}
-
 // job is the scoring of a part by so many passes.
 func job(t *testing.T, s sandbox.Sandbox, part string, passes int) Job {
 	t.Helper()
@@ -73,7 +68,7 @@ func job(t *testing.T, s sandbox.Sandbox, part string, passes int) Job {
 	val := text[:testWindows*(testT+1)]
 	return Job{
 		Sandbox: s, Dir: runs, Model: path, Limit: 20 * time.Second,
-		Program: sandbox.Spec{Path: self, ReadOnly: []string{path, self}, Env: []string{play + "=" + part, "MODEL=" + path, "NOTES=" + notesOf(t)}},
+		Program: sandbox.Spec{Path: self, ReadOnly: []string{path, self}, Env: []string{play + "=" + part, "MODEL=" + path, "NOTES=" + crand.Text()}},
 		Text:    Text{Tokens: val, Positions: testT, Vocab: testVocab, Bytes: testWindows * testT},
 		Decoys:  DecoysFrom(text[len(val):]), Tolerance: tolerances["float32"], Passes: passes, Secret: Seeded(11),
 	}
@@ -225,8 +220,9 @@ func forgetful(t *testing.T, s sandbox.Sandbox, part string) Job {
 	j := job(t, s, part, 8)
 	self, _ := os.Executable()
 	t.Cleanup(func() {
+		own := strings.TrimPrefix(j.Program.Env[2], "NOTES=")
 		for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm"} {
-			left, _ := filepath.Glob(filepath.Join(dir, "autoresearch-scorer-test-"+notesOf(t)+"*"))
+			left, _ := filepath.Glob(filepath.Join(dir, "autoresearch-scorer-test-"+own))
 			for _, path := range append(left, self+".seen") {
 				_ = os.Remove(path)
 			}
