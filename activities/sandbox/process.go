@@ -21,13 +21,30 @@ var _ Sandbox = Process{}
 
 // Run implements Sandbox.
 func (Process) Run(ctx context.Context, s Spec) (Outcome, error) {
+	return run(ctx, s, func(s Spec) (*starter, error) {
+		cmd := exec.Command(s.Path, s.Args...)
+		cmd.Dir, cmd.Env = s.Dir, s.environment()
+		cmd.SysProcAttr = processAttr()
+		return &starter{cmd: cmd, isolation: NoIsolation}, nil
+	})
+}
+
+// starter is a command that will be the program, or launch it.
+type starter struct {
+	cmd       *exec.Cmd
+	stage     *stage // nil for a plain process
+	isolation string
+}
+
+// run is a run of any sandbox of this package: prepare says how it starts.
+func run(ctx context.Context, s Spec, prepare func(Spec) (*starter, error)) (Outcome, error) {
 	if err := s.check(); err != nil {
 		return Outcome{}, fmt.Errorf("starting a process: %w", err)
 	}
 	if ctx.Err() != nil {
 		return Outcome{ExitCode: -1, Stopped: context.Cause(ctx)}, nil
 	}
-	c, err := launch(s)
+	c, err := launch(s, prepare)
 	if err != nil {
 		return Outcome{}, fmt.Errorf("starting %s in %s: %w", filepath.Base(s.Path), s.Dir, err)
 	}
@@ -37,8 +54,8 @@ func (Process) Run(ctx context.Context, s Spec) (Outcome, error) {
 
 // child is one run of a program.
 type child struct {
-	spec   Spec
-	cmd    *exec.Cmd
+	spec Spec
+	*starter
 	tree   *tree
 	out    *output
 	began  time.Time
@@ -49,26 +66,39 @@ type child struct {
 	stopped error
 }
 
-func launch(s Spec) (*child, error) {
-	out, err := openOutput(s)
+func launch(s Spec, prepare func(Spec) (*starter, error)) (*child, error) {
+	how, err := prepare(s)
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(s.Path, s.Args...)
-	cmd.Dir, cmd.Env = s.Dir, s.environment()
-	cmd.Stdout, cmd.Stderr = out.stdout, out.stderr
-	if s.Stdin != nil {
-		cmd.Stdin = s.Stdin
+	out, err := openOutput(s)
+	if err != nil {
+		how.stage.close()
+		return nil, err
 	}
-	cmd.SysProcAttr = processAttr()
-	c := &child{spec: s, cmd: cmd, out: out, began: time.Now(), oom: oomKills(), exited: make(chan struct{})}
+	how.cmd.Stdout, how.cmd.Stderr = out.stdout, out.stderr
+	if s.Stdin != nil {
+		how.cmd.Stdin = s.Stdin
+	}
+	c := &child{spec: s, starter: how, out: out, began: time.Now(), oom: oomKills(), exited: make(chan struct{})}
 	if err := c.start(); err != nil {
+		how.stage.close()
 		out.close(0)
 		return nil, err
 	}
 	out.read()
-	c.tree = newTree(cmd.Process.Pid, IDVariable+"="+s.ID+"\x00")
-	limitResources(cmd.Process.Pid)
+	if err := how.stage.begin(); err != nil {
+		_ = how.cmd.Process.Kill()
+		<-c.exited
+		how.stage.close()
+		out.close(time.Second)
+		return nil, err
+	}
+	c.tree = newTree(how.cmd.Process.Pid, IDVariable+"="+s.ID+"\x00")
+	c.tree.own, c.tree.apart = how.stage.own(), how.stage.stays()
+	if how.stage == nil {
+		limitResources(how.cmd.Process.Pid)
+	}
 	return c, nil
 }
 
@@ -125,7 +155,7 @@ func (c *child) watch() error {
 	if err := c.tree.scan(); err != nil {
 		return fmt.Errorf("watching %s: %w", filepath.Base(c.spec.Path), err)
 	}
-	s := Sample{CPU: c.tree.cpu(), Wall: time.Since(c.began), Memory: c.tree.memory(), Processes: len(c.tree.members)}
+	s := Sample{CPU: c.tree.cpu(), Wall: time.Since(c.began), Memory: c.tree.memory(), Processes: c.tree.processes()}
 	c.peak = max(c.peak, s.Memory)
 	if c.spec.Memory > 0 && s.Memory > c.spec.Memory {
 		return fmt.Errorf("%w: %d MiB of %d MiB", ErrMemory, s.Memory>>20, c.spec.Memory>>20)
@@ -159,13 +189,14 @@ func (c *child) finish() (Outcome, error) {
 	}
 	wall := time.Since(c.began)
 	state := c.cmd.ProcessState
-	cpu, err := c.tree.end(state.UserTime() + state.SystemTime())
+	status := c.stage.end(state)
+	cpu, err := c.tree.end(max(0, state.UserTime()+state.SystemTime()-c.stage.own()))
+	c.stage.close()
 	c.out.close(time.Second)
 
-	status, _ := state.Sys().(syscall.WaitStatus)
 	o := Outcome{
-		ExitCode: state.ExitCode(), CPU: cpu, Wall: wall, Tail: c.out.tail.lines(), Stopped: c.stopped,
-		PeakBytes: max(c.peak, peakOf(state)),
+		ExitCode: status.ExitStatus(), CPU: cpu, Wall: wall, Tail: c.out.tail.lines(), Stopped: c.stopped,
+		PeakBytes: max(c.peak, peakOf(state)), Isolation: c.isolation,
 	}
 	if status.Signaled() {
 		o.Signal = status.Signal()

@@ -71,3 +71,15 @@ func oomKills() int64 { return 0 }
 
 // TotalMemory is the memory of this machine; 0 when it cannot be told.
 func TotalMemory() int64 { return 0 }
+
+// stage is the launcher, which only Linux has.
+type stage struct{}
+
+func (*stage) begin() error       { return nil }
+func (*stage) stays() bool        { return false }
+func (*stage) own() time.Duration { return 0 }
+func (*stage) close()             {}
+func (*stage) end(state *os.ProcessState) syscall.WaitStatus {
+	status, _ := state.Sys().(syscall.WaitStatus)
+	return status
+}

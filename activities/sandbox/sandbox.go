@@ -129,6 +129,16 @@ const (
 	goneWithin = 10 * time.Second
 )
 
+// manyProcesses is Spec.Processes where it is not said.
+const manyProcesses = 2048
+
+func (s Spec) processes() int {
+	if s.Processes > 0 {
+		return s.Processes
+	}
+	return manyProcesses
+}
+
 func (s Spec) check() error {
 	switch {
 	case s.ID == "":

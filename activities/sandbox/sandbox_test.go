@@ -53,6 +53,9 @@ func perform(part string) {
 		again("burn=" + argument).Run()
 	case "daemon": // leaves a deaf process in another session that burns on
 		again("deaf").Start()
+		for _, err := os.Stat("deaf"); err != nil; _, err = os.Stat("deaf") {
+			time.Sleep(time.Millisecond)
+		}
 		time.Sleep(time.Duration(n) * time.Millisecond)
 	case "deaf":
 		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
@@ -60,6 +63,7 @@ func perform(part string) {
 		burn(time.Hour)
 	case "deaf-child":
 		signal.Ignore(syscall.SIGTERM)
+		os.WriteFile("deaf", nil, 0o644)
 		time.Sleep(time.Hour)
 	case "polite":
 		stop := make(chan os.Signal, 1)
@@ -76,7 +80,9 @@ func perform(part string) {
 	case "die":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "supervise": // a worker that has a process in its sandbox
-		_, err := Process{}.Run(context.Background(), Spec{ID: argument, Path: self(), Dir: os.TempDir(), Env: []string{play + "=daemon=3600000"}})
+		dir, _ := os.MkdirTemp("", "supervise-")
+		defer os.RemoveAll(dir)
+		_, err := Process{}.Run(context.Background(), Spec{ID: argument, Path: self(), Dir: dir, Env: []string{play + "=daemon=3600000"}})
 		fmt.Println(err)
 	}
 }
@@ -186,10 +192,11 @@ func conform(t *testing.T, s Sandbox) {
 	})
 	t.Run("daemons are charged and killed", func(t *testing.T) {
 		var last Sample
+		most := 0
 		sp := spec(t, "daemon=900")
-		sp.Watch = func(s Sample) error { last = s; return nil }
+		sp.Watch = func(s Sample) error { last, most = s, max(most, s.Processes); return nil }
 		o := run(t, ctx, sp)
-		if o.ExitCode != 0 || last.Processes != 3 || o.CPU < last.CPU || last.CPU < 20*time.Millisecond {
+		if o.ExitCode != 0 || most != 3 || o.CPU < last.CPU || last.CPU < 20*time.Millisecond {
 			t.Errorf("got %+v, last sample %+v", o, last)
 		}
 	})

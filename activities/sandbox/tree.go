@@ -38,6 +38,11 @@ type tree struct {
 	lost    time.Duration // CPU time of ended processes that nobody in the tree waited for
 	seen    time.Duration // CPU time of the tree when the program was last there, once it has ended
 	list    func() ([]process, error)
+
+	// A launcher has used own before there was a program. If apart, it is the
+	// root, stays beside the program, and is no part of what is measured.
+	own   time.Duration
+	apart bool
 }
 
 func newTree(root int, mark string) *tree {
@@ -62,7 +67,7 @@ func (t *tree) scan() error {
 	judged := make(map[identity]bool, len(table))
 	for _, p := range table {
 		if t.belongs(p, byPID, judged) {
-			now[p.pid] = p
+			now[p.pid] = t.measured(p)
 		}
 	}
 	if !ended {
@@ -70,6 +75,18 @@ func (t *tree) scan() error {
 	}
 	t.members, t.judged = now, judged
 	return nil
+}
+
+// measured takes the launcher's own time off its process.
+func (t *tree) measured(p process) process {
+	switch {
+	case p.pid != t.root:
+	case t.apart:
+		p.self = 0
+	default:
+		p.self = max(0, p.self-t.own)
+	}
+	return p
 }
 
 // rootEnded tells whether the program has been waited for since the last scan.
@@ -150,9 +167,19 @@ func (t *tree) counted() time.Duration {
 func (t *tree) memory() int64 {
 	var sum int64
 	for pid := range t.members {
-		sum += memoryOf(pid)
+		if !t.apart || pid != t.root {
+			sum += memoryOf(pid)
+		}
 	}
 	return sum
+}
+
+// processes counts those of the program.
+func (t *tree) processes() int {
+	if _, there := t.members[t.root]; t.apart && there {
+		return len(t.members) - 1
+	}
+	return len(t.members)
 }
 
 func (t *tree) signal(sig syscall.Signal) {

@@ -1,0 +1,31 @@
+package sandbox
+
+import "testing"
+
+// variants are what the machines there are allow, as far as this one does.
+func variants() map[string]Strength {
+	s := Probe()
+	return map[string]Strength{
+		"all":                     s,
+		"no namespaces":           {Landlock: s.Landlock, Seccomp: s.Seccomp},
+		"namespaces alone":        {Namespaces: s.Namespaces, Proc: s.Proc, asRoot: s.asRoot},
+		"no proc":                 {Namespaces: s.Namespaces, Landlock: s.Landlock, Seccomp: s.Seccomp, asRoot: s.asRoot},
+		"root, no user namespace": {Namespaces: s.Namespaces, Proc: s.Proc, Landlock: s.Landlock, Seccomp: s.Seccomp, asRoot: true},
+		"landlock 1":              {Landlock: min(1, s.Landlock), Seccomp: s.Seccomp},
+	}
+}
+
+func TestConfined(t *testing.T) {
+	t.Log(Probe(), Probe().why)
+	for name, s := range variants() {
+		t.Run(name, func(t *testing.T) {
+			if !s.Any() {
+				t.Skip("nothing here")
+			}
+			if err := s.trial(); err != nil {
+				t.Skip(err)
+			}
+			conform(t, Confined{s})
+		})
+	}
+}
