@@ -34,7 +34,7 @@ type Train struct {
 	Home    experiment.Home
 	Store   artifact.Store
 	Targets func(name string) (target.Target, error)
-	Sandbox sandbox.Sandbox // ends leftovers; nil is sandbox.Process{}
+	Sandbox sandbox.Sandbox // ends leftovers; nil is the default of this machine
 	Slot    string          // the slot's own task queue; no other slot of the home has it
 	Cores   int             // of the slot, for campaigns that do not say; at least 1
 	Memory  int64           // bytes a run may hold; 0 leaves it to the target
@@ -252,11 +252,7 @@ func (a *Train) takeSlot(ctx context.Context) (release func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("taking the slot %s: %w", a.Slot, err)
 	}
-	box := a.Sandbox
-	if box == nil {
-		box = sandbox.Process{}
-	}
-	if err := box.Clear(ctx, a.slotID()); err != nil {
+	if err := sandbox.OrDefault(a.Sandbox).Clear(ctx, a.slotID()); err != nil {
 		release()
 		return nil, fmt.Errorf("taking the slot %s: %w", a.Slot, err)
 	}

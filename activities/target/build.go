@@ -27,13 +27,14 @@ func (g *GoGPT) Build(ctx context.Context, role Role, src, outDir string, log io
 	if !ok {
 		return nil, fmt.Errorf("target %s has no program %q", g.Name(), role)
 	}
-	if err := absolute(&src, &outDir); err != nil {
+	cache := g.goCache
+	if err := absolute(&src, &outDir, &cache); err != nil {
 		return nil, err
 	}
 	if err := writeModule(src); err != nil {
 		return nil, fmt.Errorf("preparing %s for the build: %w", src, err)
 	}
-	command, err := toolchain()
+	installed, err := toolchain()
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +44,8 @@ func (g *GoGPT) Build(ctx context.Context, role Role, src, outDir string, log io
 	}
 	var output strings.Builder
 	o, err := g.run(ctx, g.limits.build, sandbox.Spec{
-		Path: command, Args: []string{"build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(outDir, string(role)), pkg},
-		Dir: src, Env: env, Log: io.MultiWriter(&output, log),
+		Path: installed.command, Args: []string{"build", "-C", src, "-trimpath", "-buildvcs=false", "-o", filepath.Join(outDir, string(role)), pkg},
+		Dir: outDir, Env: env, Log: io.MultiWriter(&output, log), ReadOnly: append(installed.files, src), Writable: []string{cache},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("building the %s: %w", role, err)

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,7 +47,7 @@ func (g *GoGPT) Data(ctx context.Context, s DataSpec) (Corpus, error) {
 	if err != nil {
 		return Corpus{}, fmt.Errorf("reading the evaluator: %w", err)
 	}
-	m := maker{g, s, kind, program[:16]}
+	m := maker{GoGPT: g, DataSpec: s, kind: kind, program: program[:16]}
 	if s.Dataset.Name == experiment.GoSource {
 		return m.fromGo(ctx)
 	}
@@ -60,15 +59,21 @@ type maker struct {
 	*GoGPT
 	DataSpec
 	kind    string
-	program string // digest of the evaluator
+	program string   // digest of the evaluator
+	reads   []string // what the corpus is made of, unless it lies in the temporary directory
 }
 
 // fromGo makes the corpus of the Go installation, which its version tells.
 func (m *maker) fromGo(ctx context.Context) (Corpus, error) {
-	source, version, err := m.goroot(ctx, m.Dir)
+	installed, err := toolchain()
 	if err != nil {
 		return Corpus{}, err
 	}
+	source, version, err := installed.sources()
+	if err != nil {
+		return Corpus{}, err
+	}
+	m.reads = []string{source}
 	if c, ok := m.known(version); ok {
 		return c, nil
 	}
@@ -120,29 +125,6 @@ func (m *maker) fromDocuments(ctx context.Context) (Corpus, error) {
 	return c, wrap("preparing the data set "+m.Dataset.String(), err)
 }
 
-// goroot asks the go command where its sources are, and for its version.
-func (g *GoGPT) goroot(ctx context.Context, dir string) (source, version string, err error) {
-	command, err := toolchain()
-	if err != nil {
-		return "", "", err
-	}
-	env, err := g.goEnvironment()
-	if err != nil {
-		return "", "", err
-	}
-	var out, log strings.Builder
-	o, err := g.run(ctx, time.Minute, sandbox.Spec{Path: command, Args: []string{"env", "GOROOT", "GOVERSION"}, Dir: dir, Env: env, Stdout: &out, Log: &log})
-	fields := strings.Fields(out.String())
-	if err != nil || o.ExitCode != 0 || len(fields) < 2 {
-		return "", "", fmt.Errorf("asking the go command for GOROOT: %w", errors.Join(err, o.Stopped, fmt.Errorf("exit code %d: %s", o.ExitCode, log.String())))
-	}
-	source = filepath.Join(fields[0], "src")
-	if _, err := os.Stat(filepath.Join(source, "fmt")); err != nil {
-		return "", "", fmt.Errorf("the standard library's sources, which are the training data: %w; install Go from https://go.dev/dl", err)
-	}
-	return source, fields[1], nil
-}
-
 // temporary makes a directory for what lies about until the corpus is made. A
 // process that was killed has left its own, which may be large.
 func (m *maker) temporary() (string, error) {
@@ -177,7 +159,7 @@ func (m *maker) build(ctx context.Context, tmp, key string, read dataset.Count, 
 	}
 	defer m.saying(fmt.Sprintf("making the corpus of %s, vocabulary %d", m.Dataset, m.Vocab))()
 	o, out, err := m.withKnown(args, []string{"audit-docs"}, func(args []string, out io.Writer) (sandbox.Outcome, error) {
-		return m.run(ctx, m.limits.data, sandbox.Spec{Path: m.Evaluator, Args: args, Dir: tmp, Stdout: out, Log: m.Log})
+		return m.run(ctx, m.limits.data, sandbox.Spec{Path: m.Evaluator, Args: args, Dir: tmp, ReadOnly: m.reads, Stdout: out, Log: m.Log})
 	})
 	if err != nil {
 		return Corpus{}, err

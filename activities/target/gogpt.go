@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -48,13 +47,10 @@ var _ Target = (*GoGPT)(nil)
 
 // NewGoGPT returns the built-in target.
 func NewGoGPT(o Options) *GoGPT {
-	g := &GoGPT{sandbox: o.Sandbox, goCache: o.GoCache, limits: limits{
+	g := &GoGPT{sandbox: sandbox.OrDefault(o.Sandbox), goCache: o.GoCache, limits: limits{
 		build: 10 * time.Minute, smoke: time.Minute, hang: time.Minute,
 		wall: 30 * time.Second, evaluate: 10 * time.Minute, data: 2 * time.Hour, grace: 15 * time.Second,
 	}}
-	if g.sandbox == nil {
-		g.sandbox = sandbox.Process{}
-	}
 	if o.Patience > 0 {
 		g.limits.hang, g.limits.wall = o.Patience, o.Patience
 	}
@@ -114,15 +110,6 @@ func absolute(paths ...*string) error {
 		*p = abs
 	}
 	return nil
-}
-
-// toolchain finds the go command.
-func toolchain() (string, error) {
-	path, err := exec.LookPath("go")
-	if err != nil {
-		return "", fmt.Errorf("finding the go command, which builds every candidate: %w; install Go from https://go.dev/dl and put it on the PATH of the worker", err)
-	}
-	return filepath.Abs(path)
 }
 
 // goEnvironment makes builds depend on the sources and the toolchain alone: no

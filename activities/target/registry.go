@@ -11,7 +11,7 @@ import (
 // Options is what the built-in targets need of the machine they are on.
 type Options struct {
 	GoCache string          // directory of candidates' Go build cache
-	Sandbox sandbox.Sandbox // starts every process; nil is sandbox.Process{}
+	Sandbox sandbox.Sandbox // starts every process; nil is the strongest that works here
 	// Patience is how long a run may go without a step, and how far beyond ten
 	// times its budget; 0 is a minute, and half of one. The probe has less.
 	Patience time.Duration
