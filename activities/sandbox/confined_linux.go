@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bytes"
 	"context"
 	"debug/elf"
 	"encoding/binary"
@@ -36,14 +37,15 @@ func (c Confined) Strength() Strength { return c.strength }
 
 // prepare makes the launcher of a run.
 func (c Confined) prepare(s Spec) (*starter, error) {
+	if err := s.absolutePaths(); err != nil {
+		return nil, err
+	}
 	plan := launcher.Plan{
 		Path: s.Path, Args: append([]string{s.Path}, s.Args...), Env: s.environment(), Dir: s.Dir,
 		ReadOnly: slices.Clone(s.ReadOnly), Writable: s.Writable, Devices: s.Devices, Network: s.Network,
 		SharedMemory: sharedMemory(s.Memory), Processes: uint64(s.processes()), FileSize: uint64(max(0, s.Disk)),
 	}
-	if dynamic(s.Path) {
-		plan.ReadOnly = append(plan.ReadOnly, Libraries()...)
-	}
+	plan.ReadOnly = append(plan.ReadOnly, needs(s.Path)...)
 	st, err := newStage(c.strength, plan, s.ID)
 	if err != nil {
 		return nil, err
@@ -83,30 +85,39 @@ func existing(paths ...string) (there []string) {
 	return there
 }
 
-// dynamic tells whether the kernel needs another file to start the program: an
-// ELF file with an interpreter, which loads the libraries. Little is read and
-// nothing is believed: the file may be a candidate's.
-func dynamic(path string) bool {
+// needs lists what the kernel wants of the system to start a program: the
+// libraries of one that is linked to some, everything for a script. Little of
+// the file is read and nothing believed: it may be a candidate's.
+func needs(path string) []string {
 	f, err := os.Open(path)
 	if err != nil {
-		return false
+		return nil
 	}
 	defer f.Close()
 	head := make([]byte, 64)
-	if _, err := io.ReadFull(f, head); err != nil || string(head[:4]) != "\x7fELF" || head[4] != 2 {
-		return false
+	n, _ := io.ReadFull(f, head) // a script may be shorter
+	switch {
+	case bytes.HasPrefix(head, []byte("#!")):
+		return SystemPaths()
+	case n == len(head) && bytes.HasPrefix(head, []byte(elf.ELFMAG)) && interpreted(f, head):
+		return Libraries()
 	}
+	return nil
+}
+
+// interpreted tells whether an ELF file of 64 bits names another that loads it.
+func interpreted(f io.ReaderAt, head []byte) bool {
 	order := binary.ByteOrder(binary.LittleEndian)
-	if head[5] == 2 {
+	if head[elf.EI_DATA] == byte(elf.ELFDATA2MSB) {
 		order = binary.BigEndian
 	}
 	at, size, n := order.Uint64(head[32:]), order.Uint16(head[54:]), order.Uint16(head[56:])
-	entry := make([]byte, 4)
+	kind := make([]byte, 4)
 	for i := range min(n, 64) {
-		if _, err := f.ReadAt(entry, int64(at)+int64(i)*int64(size)); err != nil {
+		if _, err := f.ReadAt(kind, int64(at)+int64(i)*int64(size)); err != nil {
 			return false
 		}
-		if order.Uint32(entry) == uint32(elf.PT_INTERP) {
+		if order.Uint32(kind) == uint32(elf.PT_INTERP) {
 			return true
 		}
 	}
