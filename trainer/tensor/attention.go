@@ -146,10 +146,17 @@ func attentionForward(c *call) {
 }
 
 // mixBlock fills the results of query rows lo..hi.
+//
+// What a row does not see must leave no trace in its bits. A product with masked
+// zeros keeps a sum as it is, but for two things: 0*Inf and 0*NaN are NaN, and
+// the sign of a sum of zeros is that of the last. So the product sees zeros for
+// values that are not finite, rows that see such values are done again one by
+// one, and in the end -0 becomes +0.
 func (h *heads) mixBlock(c *call, w, b, head, lo, hi int) {
 	d := c.dev
-	s := d.tmp(w, attnBlock*(h.maxKeys()+1))
-	s, sums := s[attnBlock:], s[:attnBlock]
+	size := attnBlock * (h.maxKeys() + 1)
+	s := d.tmp(w, size+h.maxKeys()*h.d)
+	s, sums, room := s[attnBlock:size], s[:attnBlock], s[size:]
 	var lse []float32
 	if c.saved != nil {
 		lse = c.saved[(b*h.nh+head)*h.t:][:h.t]
@@ -158,16 +165,21 @@ func (h *heads) mixBlock(c *call, w, b, head, lo, hi int) {
 	}
 	from, keys := h.scores(d, w, c, b, head, lo, hi, s, sums, lse)
 	v, out := h.kv(c.in[2].data, b, head, from), h.q(c.out.data, b, head, lo)
-	// A product with masked zeros would let a NaN or infinity of a later
-	// value through (0*NaN), so such values take the exact path.
-	if !c.arg.flag && !d.finiteRows(v, keys, h.d) {
-		h.mixExact(d, out, s, v, lo, hi, from, keys)
-	} else {
-		d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), v, out.Data, out.RS, false)
+	tame := v
+	if !c.arg.flag {
+		tame = tamed(v, keys, h.d, room)
 	}
-	for t := range hi - lo {
-		row := out.Data[t*out.RS:][:h.d]
-		d.kern.Scale(row, row, 1/sums[t])
+	d.kern.Gemm(d.work[w], hi-lo, h.d, keys, rowMajor(s, keys), tame, out.Data, out.RS, false)
+	wild := -1 // the last value seen that is not finite
+	for t := lo; t < hi; t++ {
+		row := out.Data[(t-lo)*out.RS:][:h.d]
+		if a, z := h.visible(t); !c.arg.flag {
+			if wild = d.lastWild(v, h.d, wild, a-from, z-from, t == lo); wild >= a-from {
+				h.mixRow(d, row, s[(t-lo)*keys:][:keys], v, a-from, z-from)
+			}
+		}
+		d.kern.Scale(row, row, 1/sums[t-lo])
+		d.kern.Offset(row, row, 0)
 	}
 }
 
@@ -194,15 +206,11 @@ func (h *heads) fillLost(c *call, b, head, lo, hi int) {
 	}
 }
 
-// mixExact is out = probabilities @ v over visible keys only.
-func (h *heads) mixExact(d *Device, out cpu.Mat, s []float32, v cpu.Mat, lo, hi, from, keys int) {
-	for t := lo; t < hi; t++ {
-		o := out.Data[(t-lo)*out.RS:][:h.d]
-		clear(o)
-		a, z := h.visible(t)
-		for j := a; j < z; j++ {
-			d.kern.Axpy(o, s[(t-lo)*keys+j-from], v.Data[(j-from)*v.RS:][:h.d])
-		}
+// mixRow is out = p @ v over the keys a..z only.
+func (h *heads) mixRow(d *Device, out, p []float32, v cpu.Mat, a, z int) {
+	clear(out)
+	for j := a; j < z; j++ {
+		d.kern.Axpy(out, p[j], v.Data[j*v.RS:][:len(out)])
 	}
 }
 
@@ -213,14 +221,33 @@ func (d *Device) allFinite(x []float32) bool {
 	return s-s == 0
 }
 
-// finiteRows is allFinite of the first rows, n long, of m.
-func (d *Device) finiteRows(m cpu.Mat, rows, n int) bool {
+// tamed copies the first rows of v, n long, to room, zero for what is not
+// finite.
+func tamed(v cpu.Mat, rows, n int, room []float32) cpu.Mat {
 	for i := range rows {
-		if !d.allFinite(m.Data[i*m.RS:][:n]) {
-			return false
+		row := room[i*n:][:n]
+		for j, x := range v.Data[i*v.RS:][:n] {
+			if row[j] = x; x-x != 0 {
+				row[j] = 0
+			}
 		}
 	}
-	return true
+	return rowMajor(room, n)
+}
+
+// lastWild is the last row of v, n long, among those that a row sees, a..z, that
+// is not finite; or what it was for the row before, which saw all but the last
+// of them, unless this is the first.
+func (d *Device) lastWild(v cpu.Mat, n, last, a, z int, first bool) int {
+	if !first {
+		a = z - 1
+	}
+	for j := z - 1; j >= a; j-- {
+		if !d.allFinite(v.Data[j*v.RS:][:n]) {
+			return j
+		}
+	}
+	return last
 }
 
 // attentionBackward recomputes the probabilities block by block. A task is one

@@ -6,8 +6,8 @@ import (
 )
 
 // opCausalMatMul works on blocks of rows. A block copies what it sees of the
-// scores next to zeros and is one product; values that are not finite take the
-// exact path, since 0*NaN is NaN.
+// scores next to zeros and is one product. What a row does not see leaves no
+// trace in it: see mixBlock.
 var opCausalMatMul = register(Op{
 	Name: "causal_matmul", Arity: 2, Ints: []string{"window"},
 	Infer: func(a Attrs, in []Spec) (Spec, error) {
@@ -35,19 +35,25 @@ var opCausalMatMul = register(Op{
 			p := c.block(&b, i/blocks, lo, min(lo+attnBlock, b.t))
 			out := c.out.data[(p.entry*b.t+lo)*n:]
 			v := rowMajor(c.in[1].data[(p.entry*b.s+p.from)*n:], n)
-			if !finite && !d.finiteRows(v, p.keys, n) {
-				for t := p.lo; t < p.hi; t++ {
-					from, to := b.sees(t)
+			room, tame := d.tmp(w, attnBlock*b.s+b.s*n), v
+			if !finite {
+				tame = tamed(v, p.keys, n, room[attnBlock*b.s:])
+			}
+			s := p.masked(&b, room)
+			d.kern.Gemm(d.work[w], p.hi-p.lo, n, p.keys, rowMajor(s, p.keys), tame, out, n, false)
+			wild := -1
+			for t := p.lo; t < p.hi && !finite; t++ {
+				from, to := b.sees(t)
+				if wild = d.lastWild(v, n, wild, from-p.from, to-p.from, t == p.lo); wild >= from-p.from {
 					y := out[(t-lo)*n:][:n]
 					clear(y)
 					for j := from; j < to; j++ {
 						d.kern.Axpy(y, p.x[t*b.s+j], v.Data[(j-p.from)*n:][:n])
 					}
 				}
-				return
 			}
-			s := p.masked(&b, d.tmp(w, attnBlock*b.s))
-			d.kern.Gemm(d.work[w], p.hi-p.lo, n, p.keys, rowMajor(s, p.keys), v, out, n, false)
+			out = out[:(p.hi-p.lo)*n]
+			d.kern.Offset(out, out, 0)
 		})
 	},
 	Backward: func(c *call) {

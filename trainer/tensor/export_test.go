@@ -14,3 +14,70 @@ func DirtyMemory() (restore func()) {
 	dirtyMemory = true
 	return func() { dirtyMemory = false }
 }
+
+// PlantUnsound registers operations that break the NaN rule, each in another
+// way, until remove is called.
+func PlantUnsound() (ops []*Op, remove func()) {
+	same := func(_ Attrs, in []Spec) (Spec, error) { return in[0], floats(in) }
+	plant := func(name string, f func(y, x []float32, n int)) {
+		ops = append(ops, register(Op{Name: name, Arity: 1, Infer: same, Forward: func(c *call) { f(c.out.data, c.in[0].data, c.in[0].Dim(-1)) }}))
+	}
+	plant("planted_clamp", func(y, x []float32, _ int) { // the comparison that is false for NaN
+		for i, v := range x {
+			y[i] = 0
+			if v > 0 {
+				y[i] = v
+			}
+		}
+	})
+	plant("planted_max", func(y, x []float32, n int) { // NaN loses, but for the first
+		for r := 0; r < len(x); r += n {
+			top := x[r]
+			for _, v := range x[r : r+n] {
+				if v > top {
+					top = v
+				}
+			}
+			for i := range n {
+				y[r+i] = top
+			}
+		}
+	})
+	plant("planted_skip", func(y, x []float32, n int) { // a product that leaves out zeros
+		for r := 0; r < len(x); r += n {
+			for i, v := range x[r : r+n] {
+				if y[r+i] = 0; x[r] != 0 {
+					y[r+i] = x[r] * v
+				}
+			}
+		}
+	})
+	plant("planted_tail", func(y, x []float32, n int) { // the last ones of a long row
+		for r := 0; r < len(x); r += n {
+			for i, v := range x[r : r+n] {
+				if y[r+i] = v * v; i >= 16 && v != v {
+					y[r+i] = 0
+				}
+			}
+		}
+	})
+	plant("planted_round", func(y, x []float32, n int) { // another order of sums if a later one is infinite
+		for r := 0; r < len(x); r += n {
+			back := x[r+n-1]-x[r+n-1] != 0
+			for i := range n {
+				y[r+i] = 0
+				for j := range i + 1 {
+					if back {
+						j = i - j
+					}
+					y[r+i] += 0.1 * x[r+j]
+				}
+			}
+		}
+	})
+	return ops, func() {
+		for _, op := range ops {
+			delete(registry, op.Name)
+		}
+	}
+}
