@@ -77,14 +77,26 @@ type application struct {
 	result ApplyResult
 }
 
-// run takes every step in order; each may be repeated.
 func (a *application) run(ctx context.Context) error {
+	if a.in.Check != nil {
+		return a.remeasure(ctx)
+	}
+	return a.make(ctx)
+}
+
+// asItStands: there is no proposal, and the candidate is the parent.
+func (in ApplyInput) asItStands() bool { return in.Baseline || in.Check != nil }
+
+// make takes every step in order; each may be repeated.
+func (a *application) make(ctx context.Context) error {
 	files, message, err := a.edited(ctx)
 	if err != nil {
 		return err
 	}
-	if err := a.unique(ctx, files); err != nil {
-		return err
+	if a.in.Check == nil { // which is the same program on purpose
+		if err := a.unique(ctx, files); err != nil {
+			return err
+		}
 	}
 	if err := a.commit(ctx, files, message); err != nil {
 		return err
@@ -111,13 +123,13 @@ func (a *application) run(ctx context.Context) error {
 }
 
 // edited returns the editable files as the proposal wants them, checked and in
-// normal form, and the commit message. The baseline is checked as it stands.
+// normal form, and the commit message. What has no proposal is checked as it stands.
 func (a *application) edited(ctx context.Context) (files map[string][]byte, message string, err error) {
 	parent, err := a.Repo.ReadFiles(ctx, a.in.Parent, a.t.Editable())
 	if err != nil {
 		return nil, "", fmt.Errorf("reading the parent's files: %w", err)
 	}
-	if a.in.Baseline {
+	if a.in.asItStands() {
 		for _, path := range slices.Sorted(maps.Keys(parent)) {
 			if err := breaks(a.t.Guard(path, parent[path])); err != nil {
 				return nil, "", err
@@ -157,7 +169,7 @@ func commitMessage(in ApplyInput, p experiment.Proposal) string {
 func (a *application) commit(ctx context.Context, files map[string][]byte, message string) (err error) {
 	c := a.in.Campaign
 	a.result.Commit = a.in.Parent
-	if !a.in.Baseline {
+	if !a.in.asItStands() {
 		when := c.StartedAt.Add(time.Duration(a.in.Number) * time.Second)
 		if a.result.Commit, err = a.Repo.Commit(ctx, a.in.Parent, files, message, when); err != nil {
 			return fmt.Errorf("committing the candidate: %w", err)

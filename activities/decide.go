@@ -23,7 +23,49 @@ func (r *Research) Decide(ctx context.Context, in DecideInput) (DecideResult, er
 	if err != nil {
 		return DecideResult{}, edge(err)
 	}
-	return DecideResult{Brief: result.Brief(), Sequence: result.Sequence, Incumbent: result.Incumbent, Noise: result.NoiseAfter, Spent: result.Spent}, nil
+	return r.told(ctx, result)
+}
+
+// maxChecks is how many of the wanted checks a workflow is told of: more than it
+// can begin before the next decision says what is wanted then.
+const maxChecks = 8
+
+// told is what the workflow needs of a decision.
+func (r *Research) told(ctx context.Context, result experiment.Result) (DecideResult, error) {
+	all, err := r.Ledger.Results(ctx, result.Campaign)
+	if err != nil {
+		return DecideResult{}, edge(err)
+	}
+	return DecideResult{
+		Brief: result.Brief(), Sequence: result.Sequence, Incumbent: timed(result.Incumbent, all), Noise: result.NoiseAfter, Spent: result.Spent,
+		Confirmed: confirmed(result.Line), Checks: firstChecks(result.Checks), Voids: result.Voids, FalseKeepRate: result.FalseKeepRate,
+	}, nil
+}
+
+func firstChecks(all []experiment.Check) []experiment.Check { return all[:min(maxChecks, len(all))] }
+
+// confirmed is the newest keep of a line that fresh seeds have confirmed.
+func confirmed(line []experiment.Incumbent) *experiment.Incumbent {
+	for _, in := range slices.Backward(line) {
+		if in.Confirmed {
+			return &in
+		}
+	}
+	return nil
+}
+
+// timed adds how long an incumbent's evaluations took, on average.
+func timed(in experiment.Incumbent, results []experiment.Result) experiment.Incumbent {
+	at := slices.IndexFunc(results, func(r experiment.Result) bool { return r.Experiment == in.Experiment })
+	if in.Commit == "" || at < 0 || len(results[at].Measurements) == 0 {
+		return in
+	}
+	sum := 0.0
+	for _, m := range results[at].Measurements {
+		sum += m.EvalSeconds
+	}
+	in.EvalSeconds = inMillis(sum / float64(len(results[at].Measurements)))
+	return in
 }
 
 func (r *Research) decide(ctx context.Context, in DecideInput) (experiment.Result, error) {
@@ -68,16 +110,35 @@ func (r *Research) verdict(ctx context.Context, in DecideInput) (experiment.Resu
 	if err != nil {
 		return experiment.Result{}, refuse(ErrInvalidSettings, "policy is %q: %w", c.Settings.Policy, err)
 	}
+	past, err := r.Ledger.Results(ctx, c.Tag())
+	if err != nil {
+		return experiment.Result{}, err
+	}
+	if in.Check != nil {
+		was, err := subjectOf(*in.Check, in.Number, past)
+		if err != nil {
+			return experiment.Result{}, err
+		}
+		if in.Commit != was.Commit {
+			return experiment.Result{}, refuse(ErrInvalidInput, "experiment %d measured commit %q, and its check is of %q", in.Number, experiment.ShortCommit(in.Commit), experiment.ShortCommit(was.Commit))
+		}
+		in.Title = checkTitle(*in.Check, was)
+	}
 	d := judge.Decide(policy.Input{
 		Experiment: in.Number, Commit: in.Commit, Parent: in.Parent, Title: in.Title, SyntaxTokens: in.SyntaxTokens, PriorStdDev: c.PriorStdDev,
 		Failure: in.Failure, Measurements: in.Measurements, Incumbent: state.Incumbent, Noise: state.Noise,
+		Check: in.Check, Line: state.Line, Past: past,
 	})
+	if in.Check != nil && d.Incumbent.Experiment == in.Number {
+		return experiment.Result{}, refuse(ErrInvalidSettings, "policy %s takes a check for a candidate: it cannot decide experiment %d (%s)", judge.Name(), in.Number, in.Title)
+	}
 	result := experiment.Result{
 		Campaign: c.Tag(), Experiment: in.Number, Sequence: state.Decided, Commit: in.Commit, Parent: in.Parent,
 		Verdict: d.Verdict, Reason: d.Reason, Message: d.Message, ValBpb: d.ValBpb,
 		Title: in.Title, Proposer: in.Proposer, Measurements: in.Measurements, SyntaxTokens: in.SyntaxTokens,
 		Against: state.Incumbent, Noise: state.Noise, Threshold: d.Threshold, Policy: judge.Name(), Data: c.Data, Program: in.Program,
 		Incumbent: d.Incumbent, NoiseAfter: d.Noise, DecidedAt: r.now(),
+		Check: in.Check, Line: d.Line, Checks: d.Checks, Voids: d.Voids, FalseKeepRate: d.FalseKeepRate,
 	}
 	result.Sum()
 	if result.Spent, err = r.spent(ctx, in); err != nil {
@@ -101,6 +162,12 @@ func checkTurn(in DecideInput, state ledger.State) error {
 		return refuse(ErrInvalidInput, "experiment %d of campaign %s has nothing to be compared with: the baseline has failed", n, tag)
 	}
 	return nil
+}
+
+// checkTitle is a check in one line of a table: "confirm #9: a wider MLP".
+func checkTitle(c experiment.Check, of experiment.Result) string {
+	title := []rune(c.Title() + ": " + of.Title)
+	return string(title[:min(maxTitle, len(title))])
 }
 
 // spent adds up what all proposals of an experiment cost, those that were

@@ -42,9 +42,10 @@ type LedgerState struct {
 // paid for it, its proposal or its training, is used when it is run again.
 type OpenExperiment struct {
 	Number   int                  `json:"number"`
-	Revision int                  `json:"revision"` // of its newest proposal
-	Parent   experiment.Incumbent `json:"parent"`   // of that proposal; Runs is 0 where its score is not known
-	Trained  bool                 `json:"trained"`  // a run of that revision is stored: it is measured as it is
+	Revision int                  `json:"revision"`        // of its newest proposal
+	Parent   experiment.Incumbent `json:"parent"`          // of that proposal; Runs is 0 where its score is not known
+	Trained  bool                 `json:"trained"`         // a run of that revision is stored: it is measured as it is
+	Check    *experiment.Check    `json:"check,omitempty"` // it is no proposal but that: its number is good for nothing else
 }
 
 // ProposeInput asks for a proposal. Round counts the repairs: 0 is the first
@@ -82,6 +83,7 @@ type ApplyInput struct {
 	Round    int                 `json:"round"`
 	Parent   string              `json:"parent"` // commit
 	Baseline bool                `json:"baseline,omitempty"`
+	Check    *experiment.Check   `json:"check,omitempty"` // so has a check: its candidate is Parent, too
 }
 
 // ApplyResult is a candidate that edits, formats, builds, runs a few steps,

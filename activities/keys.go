@@ -17,6 +17,11 @@ import (
 //	note-<revision>-<round>-<name>       what its proposer keeps: see proposer.Notes
 //	proposal.md candidate.patch *.log    the newest, for people
 //
+// A check has no proposal. Its apply-0-0.json is that of the candidate which it
+// measures again, and it has
+//
+//	check.json                           what it measures; nothing else is run under its number
+//
 // and of the whole campaign, below <tag>/:
 //
 //	syntax/<digest>.json                 who came first with a program; -1, -2, ... when an earlier claim is void

@@ -17,10 +17,11 @@ type begun struct {
 	revision int    // of the newest proposal
 	proposal string // its artifact; empty when none is stored
 	trained  bool   // a run of that revision is over
+	check    bool   // it measures something again
 }
 
-// open finds the experiments that were begun and never decided, and the number
-// above all that were begun. The baseline is none of them: it has no proposal
+// open finds the experiments that were begun and never decided, checks among
+// them, and the number above all that were begun. The baseline is none of them: it has no proposal
 // and is simply run again.
 func (r *Research) open(ctx context.Context, c experiment.Campaign, state ledger.State) (open []OpenExperiment, next int, err error) {
 	keys, err := r.Store.List(ctx, c.Tag()+"/")
@@ -70,6 +71,12 @@ func (r *Research) open(ctx context.Context, c experiment.Campaign, state ledger
 // openOne reads the newest proposal of an experiment, if there is one.
 func (r *Research) openOne(ctx context.Context, c experiment.Campaign, n int, b begun) (OpenExperiment, string, error) {
 	o := OpenExperiment{Number: n, Revision: b.revision, Trained: b.trained}
+	if b.check {
+		o.Check = &experiment.Check{}
+		_, err := readJSON(ctx, r.Store, experiment.Key(c.Tag(), n, checkFile), o.Check)
+		o.Parent = experiment.Incumbent{Experiment: o.Check.Of, Commit: o.Check.Commit}
+		return o, o.Check.Title(), err
+	}
 	if b.proposal == "" {
 		return o, "", nil
 	}
@@ -83,7 +90,7 @@ func (r *Research) openOne(ctx context.Context, c experiment.Campaign, n int, b 
 // other names. What that has trained must not be taken for a run of what would
 // now be proposed, so such an experiment is given up.
 func (b begun) foreign() bool {
-	return b.proposal == "" && slices.ContainsFunc(b.names, func(name string) bool {
+	return b.proposal == "" && !b.check && slices.ContainsFunc(b.names, func(name string) bool {
 		_, isRun := runRecordRevision(name)
 		return isRun || strings.HasPrefix(name, string(proposalKind)+"-")
 	})
@@ -102,6 +109,7 @@ func begunOf(tag string, keys []string) map[int]begun {
 	for n, b := range all {
 		b.proposal = newestRound(proposalKind, b.names)
 		b.revision, _, _ = parseRound(proposalKind, b.proposal)
+		b.check = slices.Contains(b.names, checkFile)
 		b.trained = slices.ContainsFunc(b.names, func(name string) bool {
 			revision, ok := runRecordRevision(name)
 			return ok && revision == b.revision

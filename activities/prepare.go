@@ -50,9 +50,22 @@ func (r *Research) prepare(ctx context.Context, given experiment.Settings) (Prep
 	}
 	notify(ctx, notices)
 	open, next, err := r.open(ctx, c, state)
+	if err != nil {
+		return PrepareResult{}, err
+	}
+	incumbent := state.Incumbent
+	if incumbent != nil {
+		all, err := r.Ledger.Results(ctx, c.Tag())
+		if err != nil {
+			return PrepareResult{}, err
+		}
+		in := timed(*incumbent, all)
+		incumbent = &in
+	}
 	return PrepareResult{Campaign: c, Ledger: LedgerState{
-		Next: next, Decided: state.Decided, Open: open, Incumbent: state.Incumbent, Baseline: state.Baseline,
+		Next: next, Decided: state.Decided, Open: open, Incumbent: incumbent, Baseline: state.Baseline,
 		Noise: state.Noise, Tally: state.Tally, Recent: state.Recent,
+		Line: state.Line, Checks: firstChecks(state.Checks), FalseKeepRate: state.FalseKeepRate, RawMinimum: state.RawMinimum,
 	}}, err
 }
 

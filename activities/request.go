@@ -36,6 +36,7 @@ func (q *question) request(ctx context.Context) (proposer.Request, error) {
 		return out, err
 	}
 	out.Running, err = q.running(ctx, out.History)
+	out.History = believed(out.History)
 	return out, err
 }
 
@@ -52,14 +53,15 @@ func (q *question) files(ctx context.Context, commit string) (map[string][]byte,
 // running finds the experiments that are not decided and have a proposal. They
 // were begun in the order of their numbers, so the search ends after as many
 // numbers without a proposal as there may be experiments that wait for theirs:
-// those that train, those that are prepared, and one on a candidate.
+// those that train, those that are prepared, and one on a candidate; and checks,
+// which have none.
 func (q *question) running(ctx context.Context, history []experiment.Result) ([]proposer.Ongoing, error) {
 	decided, last := map[int]bool{}, q.in.Number
 	for _, result := range history {
 		decided[result.Experiment] = true
 		last = max(last, result.Experiment)
 	}
-	gap := 2*max(1, q.in.Campaign.Settings.Parallel) + 1
+	gap := 3*max(1, q.in.Campaign.Settings.Parallel) + 1
 	var all []proposer.Ongoing
 	for n, misses := 1, 0; n <= last || misses < gap; n++ {
 		if decided[n] || n == q.in.Number {

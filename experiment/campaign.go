@@ -29,6 +29,10 @@ type Incumbent struct {
 	// GivenAway is the val_bpb spent on simplifications since the best score,
 	// which bounds them: see the decision policy.
 	GivenAway float64 `json:"given_away,omitempty"`
+	// EvalSeconds is what its evaluation took, which bounds that of its
+	// successors. The ledger has it in the measurements; it stands here in what
+	// a workflow is told alone.
+	EvalSeconds float64 `json:"eval_seconds,omitempty"`
 
 	// What policies that confirm know more. Without them a keep stays as it is.
 	Confirmed bool      `json:"confirmed,omitempty"` // fresh seeds have shown that it is better than the one before it in the line

@@ -1,5 +1,7 @@
 package experiment
 
+import "fmt"
+
 // Check is a training run of a candidate that was measured before, with a fresh
 // seed. It has a number, a slot and a line in the ledger like any experiment,
 // but no proposal, and it counts in no limit of experiments.
@@ -9,6 +11,15 @@ type Check struct {
 	Purpose Purpose `json:"purpose"`        //
 	Runs    int     `json:"runs,omitempty"` // how many more are wanted, one experiment each; 0 is one
 	Slot    string  `json:"slot,omitempty"` // task queue of the slot to measure; empty is any
+}
+
+// Title is the check in two words, such as "confirm #9".
+func (c Check) Title() string { return fmt.Sprintf("%s #%d", c.Purpose, c.Of) }
+
+// Same says whether two checks measure the same candidate for the same reason.
+// Runs does not matter: each of them is an experiment.
+func (c Check) Same(o Check) bool {
+	return c.Of == o.Of && c.Purpose == o.Purpose && c.Slot == o.Slot
 }
 
 // Purpose is why something is measured again.

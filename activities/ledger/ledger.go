@@ -176,6 +176,12 @@ type State struct {
 	Tally     experiment.Tally
 	Recent    []experiment.Brief // the last ten to be decided, newest last
 	Program   string             // digest of the program.md of the newest experiment
+
+	// Of policies that confirm what they keep: see experiment.Result.
+	Line          []experiment.Incumbent
+	Checks        []experiment.Check
+	FalseKeepRate float64
+	RawMinimum    *float64 // the lowest score of any result; nil before the first
 }
 
 // State reads the ledger of a campaign.
@@ -189,6 +195,12 @@ func (l *Ledger) State(ctx context.Context, tag string) (State, error) {
 	s := State{
 		Next: c.top, Decided: len(results), Incumbent: incumbent(last), Baseline: incumbent(results[0]),
 		Noise: last.NoiseAfter, Tally: c.tally, Program: last.Program,
+		Line: last.Line, Checks: last.Checks, FalseKeepRate: last.FalseKeepRate,
+	}
+	for _, r := range results {
+		if r.ValBpb != nil && (s.RawMinimum == nil || *r.ValBpb < *s.RawMinimum) {
+			s.RawMinimum = r.ValBpb
+		}
 	}
 	for _, r := range results[max(0, len(results)-recentResults):] {
 		s.Recent = append(s.Recent, r.Brief())

@@ -98,6 +98,9 @@ const maxLine = 200
 // tried is an experiment in one line.
 func tried(r experiment.Result) string {
 	line := fmt.Sprintf("#%d %s %s", r.Experiment, r.Verdict, r.Reason)
+	if r.Reason == experiment.Refuted {
+		line = fmt.Sprintf("#%d kept, then refuted by fresh seeds:", r.Experiment)
+	}
 	if r.ValBpb != nil {
 		line += fmt.Sprintf(" %.4f", *r.ValBpb)
 		if r.Against != nil {
