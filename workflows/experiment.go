@@ -27,6 +27,7 @@ type ExperimentInput struct {
 	Hints    []string             `json:"hints,omitempty"`
 	Idea     string               `json:"idea,omitempty"`  // a person's own proposal
 	Width    int                  `json:"width,omitempty"` // runs of the baseline that may train side by side; 0 is 1
+	Check    *experiment.Check    `json:"check,omitempty"` // nothing is proposed: that is measured again, and Parent is its candidate
 }
 
 // ExperimentResult is the decision, for a crash its cause, and what it took.
@@ -40,6 +41,9 @@ type ExperimentResult struct {
 // Experiment runs one experiment of a campaign and reports to its parent.
 func Experiment(ctx workflow.Context, in ExperimentInput) (ExperimentResult, error) {
 	t := &trial{in: in, title: "baseline", program: in.Campaign.Program}
+	if in.Check != nil {
+		t.title = in.Check.Title()
+	}
 	result, err := t.run(ctx)
 	if err != nil {
 		t.giveUp(ctx, err)
@@ -82,15 +86,18 @@ func (t *trial) run(ctx workflow.Context) (ExperimentResult, error) {
 
 func (t *trial) baseline() bool { return t.in.Number == 0 }
 
+// asItStands: there is no proposal, and the candidate is the parent.
+func (t *trial) asItStands() bool { return t.baseline() || t.in.Check != nil }
+
 // prepare makes a candidate and waits for its order, again on each parent that
 // the campaign names. The baseline has nothing to be compared with and nobody
-// beside it: it need not ask.
+// beside it, and a check begins with its slot: they need not ask.
 func (t *trial) prepare(ctx workflow.Context) error {
 	for {
 		if err := t.makeCandidate(ctx); err != nil {
 			return err
 		}
-		if t.baseline() {
+		if t.asItStands() {
 			break
 		}
 		t.waiting = true
@@ -115,7 +122,7 @@ func (t *trial) prepare(ctx workflow.Context) error {
 // proposer has had its chances.
 func (t *trial) makeCandidate(ctx workflow.Context) error {
 	for round := 0; ; round++ {
-		if !t.baseline() {
+		if !t.asItStands() {
 			if err := t.propose(ctx, round); err != nil {
 				return err
 			}
@@ -123,7 +130,7 @@ func (t *trial) makeCandidate(ctx workflow.Context) error {
 		if err := t.apply(ctx, round); err != nil {
 			return err
 		}
-		if t.candidate.Failure == nil || t.baseline() || round == maxRepairs || t.proposer == experiment.Person { // a person is not there to be asked
+		if t.candidate.Failure == nil || t.asItStands() || round == maxRepairs || t.proposer == experiment.Person { // a person is not there to be asked
 			return nil
 		}
 	}
@@ -147,7 +154,7 @@ func (t *trial) propose(ctx workflow.Context, round int) error {
 func (t *trial) apply(ctx workflow.Context, round int) error {
 	in := activities.ApplyInput{
 		Campaign: t.in.Campaign, Number: t.in.Number, Revision: t.in.Revision, Round: round,
-		Parent: t.in.Parent.Commit, Baseline: t.baseline(),
+		Parent: t.in.Parent.Commit, Baseline: t.baseline(), Check: t.in.Check,
 	}
 	t.candidate = activities.ApplyResult{}
 	ctx = applyOptions(ctx, t.summary("apply", round))
@@ -223,9 +230,25 @@ func (t *trial) train(ctx workflow.Context, run, again int) (trained activities.
 	if again > 0 {
 		summary += " (its model was lost)"
 	}
-	trainCtx := trainOptions(ctx, campaign.Settings.Budget, summary)
-	err = workflow.ExecuteActivity(trainCtx, onTrain.Train, in).Get(ctx, &trained)
+	queue := TrainQueue
+	if c := t.in.Check; c != nil && c.Slot != "" {
+		queue = c.Slot
+	}
+	err = onSlotOrAny(ctx, queue, func(queue string) workflow.Future {
+		return workflow.ExecuteActivity(trainOptions(ctx, queue, campaign.Settings.Budget, summary), onTrain.Train, in)
+	}, &trained)
 	return trained, err
+}
+
+// onSlotOrAny runs an activity on a slot's own queue, and on any slot when
+// nobody serves that one any more.
+func onSlotOrAny(ctx workflow.Context, queue string, run func(queue string) workflow.Future, result any) error {
+	err := run(queue).Get(ctx, result)
+	var timeout *temporal.TimeoutError
+	if queue != TrainQueue && errors.As(err, &timeout) && timeout.TimeoutType() == scheduleToStart {
+		err = run(TrainQueue).Get(ctx, result)
+	}
+	return err
 }
 
 // onSlot is the part of a campaign that its slots work with: what is trained,
@@ -245,23 +268,23 @@ func forDecision(c experiment.Campaign) experiment.Campaign {
 	}
 }
 
-// evaluate scores the model on the slot that trained it, which has it on disk.
-// When nobody serves that slot any more, any slot fetches it from the store.
+// evaluate scores the model on the slot that trained it, which has it on disk;
+// any other slot fetches it from the store. The hidden audit split is for what
+// nothing is selected by.
 func (t *trial) evaluate(ctx workflow.Context, run int, trained activities.TrainResult) (experiment.Measurement, error) {
 	in := activities.EvaluateInput{
 		Campaign: onSlot(t.in.Campaign), Number: t.in.Number, Revision: t.in.Revision, Run: run, Model: trained.Model,
-		GraphDigest: t.candidate.GraphDigest, Measurement: trained.Measurement,
+		GraphDigest: t.candidate.GraphDigest, Measurement: trained.Measurement, Audit: t.asItStands(),
+	}
+	if !t.asItStands() {
+		in.Reference = t.in.Parent.EvalSeconds
 	}
 	in.Campaign.Evaluator = t.in.Campaign.Evaluator
 	var out activities.EvaluateResult
 	summary := t.summary("evaluate", run)
-	slotCtx := evaluateOptions(ctx, trained.Slot, summary)
-	err := workflow.ExecuteActivity(slotCtx, onTrain.Evaluate, in).Get(ctx, &out)
-	var timeout *temporal.TimeoutError
-	if errors.As(err, &timeout) && timeout.TimeoutType() == scheduleToStart {
-		anyCtx := evaluateOptions(ctx, TrainQueue, summary)
-		err = workflow.ExecuteActivity(anyCtx, onTrain.Evaluate, in).Get(ctx, &out)
-	}
+	err := onSlotOrAny(ctx, trained.Slot, func(queue string) workflow.Future {
+		return workflow.ExecuteActivity(evaluateOptions(ctx, queue, summary), onTrain.Evaluate, in)
+	}, &out)
 	return out.Measurement, err
 }
 
@@ -269,7 +292,10 @@ func (t *trial) decide(ctx workflow.Context) (ExperimentResult, error) {
 	in := activities.DecideInput{
 		Campaign: forDecision(t.in.Campaign), Number: t.in.Number, Parent: t.in.Parent.Commit,
 		Commit: t.candidate.Commit, Title: t.title, Proposer: t.proposer, Program: t.program,
-		SyntaxTokens: t.candidate.SyntaxTokens, Failure: t.candidate.Failure, Measurements: t.measurements,
+		SyntaxTokens: t.candidate.SyntaxTokens, Failure: t.candidate.Failure, Measurements: t.measurements, Check: t.in.Check,
+	}
+	if c := t.in.Check; c != nil {
+		in.Commit = c.Commit // also where it no longer builds
 	}
 	result := ExperimentResult{Message: t.failure()}
 	for _, m := range t.measurements {

@@ -71,6 +71,9 @@ type SetBudget struct {
 	Plateau     *int                 `json:"plateau,omitempty"`
 	Parallel    *int                 `json:"parallel,omitempty"`
 
+	// ConfirmShare: experiment.Limits; 0 is the default.
+	ConfirmShare *float64 `json:"confirm_share,omitempty"`
+
 	other []string // fields that are none of these
 }
 
@@ -84,7 +87,7 @@ func (b *SetBudget) UnmarshalJSON(text []byte) error {
 	if err := json.Unmarshal(text, &fields); err != nil {
 		return fmt.Errorf("set_budget: %w", err)
 	}
-	for _, known := range []string{"experiments", "wall_time", "plateau", "parallel"} {
+	for _, known := range []string{"experiments", "wall_time", "plateau", "parallel", "confirm_share"} {
 		delete(fields, known)
 	}
 	b.other = slices.Sorted(maps.Keys(fields))
@@ -104,6 +107,9 @@ func (b SetBudget) apply(l experiment.Limits) experiment.Limits {
 	}
 	if b.Parallel != nil {
 		l.Parallel = *b.Parallel
+	}
+	if b.ConfirmShare != nil {
+		l.ConfirmShare = *b.ConfirmShare
 	}
 	return l
 }
@@ -201,7 +207,7 @@ func (r *research) onStop(ctx workflow.Context) (Answer, error) {
 
 func (r *research) mayHint(h Hint) error {
 	switch {
-	case r.StopReason != "":
+	case r.ending() != "":
 		return r.stopping()
 	case strings.TrimSpace(h.Text) == "":
 		return fmt.Errorf("the hint is empty: send {\"text\":\"try a smaller batch\"}")
@@ -224,10 +230,10 @@ func (r *research) maySetBudget(ctx workflow.Context, b SetBudget) error {
 	limits := b.apply(r.Limits)
 	elapsed := workflow.Now(ctx).Sub(r.StartedAt).Round(time.Second)
 	switch {
-	case r.StopReason != "":
+	case r.ending() != "":
 		return r.stopping()
 	case len(b.other) > 0:
-		return fmt.Errorf("%q cannot change while a campaign runs, its results could not be compared: set_budget takes experiments, wall_time, plateau and parallel; for the rest start a new campaign", b.other[0])
+		return fmt.Errorf("%q cannot change while a campaign runs, its results could not be compared: set_budget takes experiments, wall_time, plateau, parallel and confirm_share; for the rest start a new campaign", b.other[0])
 	case limits == r.Limits:
 		return fmt.Errorf("nothing to change: the limits are %s", limitsText(limits))
 	}
@@ -259,7 +265,7 @@ func (r *research) onSetBudget(ctx workflow.Context, b SetBudget) (Answer, error
 
 func (r *research) maySetProgram(p SetProgram) error {
 	switch {
-	case r.StopReason != "":
+	case r.ending() != "":
 		return r.stopping()
 	case len(p.Text) > maxProgram:
 		return fmt.Errorf("the program has %d bytes: at most %d", len(p.Text), maxProgram)
@@ -286,7 +292,7 @@ func (r *research) answer(format string, args ...any) Answer {
 }
 
 func (r *research) stopping() error {
-	return fmt.Errorf("the campaign is ending: %s", r.StopReason)
+	return fmt.Errorf("the campaign is ending: %s", r.ending())
 }
 
 // afterCurrent names what is still decided.

@@ -87,14 +87,25 @@ func applyOptions(ctx workflow.Context, summary string) workflow.Context {
 // trainOptions bounds one attempt. The target stops a run at 1.05 budgets of
 // charged time and at 10 of wall time; what is above that is for fetching and a
 // cold build, so this timeout fires only when our own machinery hangs.
-func trainOptions(ctx workflow.Context, budget experiment.Duration, summary string) workflow.Context {
-	return with(ctx, workflow.ActivityOptions{
-		TaskQueue:           TrainQueue,
+func trainOptions(ctx workflow.Context, queue string, budget experiment.Duration, summary string) workflow.Context {
+	o := workflow.ActivityOptions{
+		TaskQueue:           queue,
 		StartToCloseTimeout: 12*budget.Std() + 20*time.Minute,
 		HeartbeatTimeout:    heartbeat,
 		Summary:             summary,
-	})
+	}
+	if queue != TrainQueue {
+		// A check of this very slot. It is picked up at once, and then waits until
+		// the run that trains there is done.
+		o.ScheduleToStartTimeout = slotAnswers
+		o.StartToCloseTimeout *= 2
+	}
+	return with(ctx, o)
 }
+
+// slotAnswers is how long a host may leave an activity on its own queue alone
+// before it counts as gone: it may be restarting.
+const slotAnswers = 30 * time.Second
 
 // evaluateOptions are for one queue: the slot's own, or any slot.
 func evaluateOptions(ctx workflow.Context, queue, summary string) workflow.Context {
@@ -105,9 +116,7 @@ func evaluateOptions(ctx workflow.Context, queue, summary string) workflow.Conte
 		Summary:             summary,
 	}
 	if queue != TrainQueue {
-		// The model is on that slot's disk, but also in the store: a host that
-		// does not answer in this time is restarting or gone.
-		o.ScheduleToStartTimeout = 30 * time.Second
+		o.ScheduleToStartTimeout = slotAnswers // the model is on that slot's disk, but also in the store
 	}
 	return with(ctx, o)
 }
@@ -141,8 +150,11 @@ func takeIdeaOptions(ctx workflow.Context) workflow.Context {
 // nothing: whether an experiment is decided, only the ledger says.
 func childOptions(ctx workflow.Context, tag string, run *running) workflow.Context {
 	summary := fmt.Sprintf("#%d: a change to #%d", run.Number, run.Parent.Experiment)
-	if run.baseline() {
+	switch {
+	case run.baseline():
 		summary = "#0: baseline"
+	case run.Check != nil:
+		summary = fmt.Sprintf("#%d: %s", run.Number, run.Title)
 	}
 	return workflow.WithChildOptions(ctx, workflow.ChildWorkflowOptions{
 		WorkflowID:            run.id,

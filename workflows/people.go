@@ -88,7 +88,7 @@ func (r *research) onApprove(ctx workflow.Context, a Approve) (Answer, error) {
 }
 
 func (r *research) maySetApproval(a experiment.Approval) error {
-	if r.StopReason != "" {
+	if r.ending() != "" {
 		return r.stopping()
 	}
 	if a.Approve == "" {
@@ -120,7 +120,7 @@ func (r *research) onSetApproval(ctx workflow.Context, a experiment.Approval) (A
 
 func (r *research) mayPropose(i Idea) error {
 	switch {
-	case r.StopReason != "":
+	case r.ending() != "":
 		return r.stopping()
 	case !r.prepared():
 		return errors.New("the campaign is still being prepared: try again in a moment")

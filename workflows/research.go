@@ -124,20 +124,6 @@ func (r *research) watchClock(ctx workflow.Context) {
 	})
 }
 
-// enforce finds the reason to end the campaign, if there is one. Whoever goes on
-// gets a baseline at least.
-func (r *research) enforce(ctx workflow.Context) {
-	if r.StopReason != "" || r.fatal != nil {
-		return
-	}
-	if r.Baseline != nil || r.Paused {
-		r.StopReason = r.limit(workflow.Now(ctx))
-	}
-	if r.StopReason == "" && r.Exhausted != "" && !r.Paused && len(r.Ideas) == 0 && r.undecided() == 0 {
-		r.StopReason = r.Exhausted
-	}
-}
-
 // undecided counts the experiments that are under way.
 func (r *research) undecided() (n int) {
 	for _, run := range r.running {

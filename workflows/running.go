@@ -77,11 +77,13 @@ func (r *research) tend(ctx workflow.Context, run *running) {
 }
 
 // inTrouble pauses the campaign, says why, and waits for somebody who can help.
-// It returns whether the experiment is given up.
+// It returns whether the experiment is given up: when the campaign is stopped,
+// and a candidate also when the search has ended.
 func (r *research) inTrouble(ctx workflow.Context, run *running, err error) (over bool) {
 	r.Paused, r.Trouble, r.stirred = true, run.id+": "+reasonOf(err), true
-	_ = workflow.Await(ctx, func() bool { return !r.Paused || r.StopReason != "" })
-	return r.StopReason != "" || ctx.Err() != nil
+	given := func() bool { return r.StopReason != "" || r.Closing != "" && run.Check == nil }
+	_ = workflow.Await(ctx, func() bool { return !r.Paused || given() })
+	return given() || ctx.Err() != nil
 }
 
 // attempt starts the experiment's workflow, or finds it running, and waits
@@ -89,7 +91,7 @@ func (r *research) inTrouble(ctx workflow.Context, run *running, err error) (ove
 func (r *research) attempt(ctx workflow.Context, run *running) error {
 	run.ended = ""
 	in := ExperimentInput{
-		Campaign: r.Campaign, Number: run.Number, Revision: run.Revision, Parent: run.Parent, Hints: run.Hints, Idea: run.Idea,
+		Campaign: r.Campaign, Number: run.Number, Revision: run.Revision, Parent: run.Parent, Hints: run.Hints, Idea: run.Idea, Check: run.Check,
 	}
 	if run.baseline() {
 		in.Width = r.Limits.Slots()

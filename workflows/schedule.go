@@ -25,12 +25,12 @@ func (r *research) schedule(ctx workflow.Context) {
 	if !r.prepared() || ctx.Err() != nil {
 		return
 	}
-	if r.StopReason != "" || r.fatal != nil {
+	if r.searchEnded() {
 		r.dismiss()
 	}
 	r.revise(ctx)
 	r.grant(ctx)
-	if r.StopReason == "" && r.fatal == nil && !r.Paused {
+	if !r.searchEnded() && !r.Paused {
 		r.fill(ctx)
 	}
 	r.countFree(ctx)
@@ -41,7 +41,7 @@ func (r *research) schedule(ctx workflow.Context) {
 // nothing waits.
 func (r *research) countFree(ctx workflow.Context) {
 	free := 0
-	if r.Baseline != nil && !r.Paused && r.StopReason == "" {
+	if r.Baseline != nil && !r.Paused && !r.searchEnded() {
 		free = max(0, r.Limits.Slots()-r.taken())
 	}
 	if free != r.Slots.Free {
@@ -66,7 +66,7 @@ func (r *research) dismiss() {
 // revise makes what is prepared on a parent that has lost its point again, as a
 // change to the incumbent.
 func (r *research) revise(ctx workflow.Context) {
-	if r.Incumbent == nil || r.StopReason != "" || r.Paused {
+	if r.Incumbent == nil || r.searchEnded() || r.Paused {
 		return
 	}
 	for _, run := range r.running {
@@ -85,12 +85,12 @@ func (r *research) revise(ctx workflow.Context) {
 // successor: it is the incumbent, or a candidate that is not decided yet.
 func (r *research) hasPoint(commit string) bool {
 	return commit == r.incumbentCommit() || slices.ContainsFunc(r.running, func(run *running) bool {
-		return run.Stage == experiment.Training && !run.baseline() && run.Commit == commit && !run.settled()
+		return run.Stage == experiment.Training && run.candidate() && run.Commit == commit && !run.settled()
 	})
 }
 
-// grant gives free slots to the candidates that are ready, and lets those be
-// decided that need none.
+// grant gives free slots to the candidates that are ready and to checks, and
+// lets those be decided that need none.
 func (r *research) grant(ctx workflow.Context) {
 	if r.Baseline == nil {
 		return // there is nothing yet that a candidate could be compared with
@@ -105,14 +105,22 @@ func (r *research) grant(ctx workflow.Context) {
 	}
 	for free := r.Limits.Slots() - r.taken(); free > 0; free-- {
 		run := r.nextToTrain()
-		if run == nil {
+		check, wanted := r.nextCheck()
+		switch {
+		case wanted && (run == nil || r.mayDelay()):
+			r.begin(ctx, check)
+		case run != nil:
+			r.train(ctx, run)
+		default:
 			return
 		}
-		r.train(ctx, run)
 	}
 }
 
 func (r *research) train(ctx workflow.Context, run *running) {
+	if !run.needsNoSlot() {
+		r.Runs++
+	}
 	run.enter(ctx, experiment.Training)
 	r.tell(ctx, run.id, SignalOrder, Order{Revision: run.Revision, Rejected: run.Rejected})
 }
@@ -130,6 +138,9 @@ func (r *research) taken() (n int) {
 // nextToTrain is a ready change to the incumbent: a person's first, then in
 // order of number. What is trained already needs no fresh parent.
 func (r *research) nextToTrain() *running {
+	if r.searchEnded() {
+		return nil
+	}
 	var next *running
 	for _, run := range r.running {
 		if run.Stage != experiment.Ready || run.Parent.Commit != r.incumbentCommit() && !run.Trained {
@@ -161,7 +172,7 @@ func (r *research) fill(ctx workflow.Context) {
 func (r *research) mayBegin() bool {
 	underway := 0
 	for _, run := range r.running {
-		if !run.baseline() && !run.settled() {
+		if run.candidate() && !run.settled() {
 			underway++
 		}
 	}
@@ -193,7 +204,7 @@ func (r *research) nextEntry() (Entry, bool) {
 	case shelf < r.Limits.Slots():
 		return e, true
 	case ahead:
-		e.Parent = experiment.Incumbent{Experiment: next.Number, Commit: next.Commit, Title: next.Title}
+		e.Parent = experiment.Incumbent{Experiment: next.Number, Commit: next.Commit, Title: next.Title, EvalSeconds: r.incumbent().EvalSeconds}
 		return e, true
 	}
 	return Entry{}, false
@@ -202,7 +213,7 @@ func (r *research) nextEntry() (Entry, bool) {
 // decidedNext is the candidate that has been training for longest.
 func (r *research) decidedNext() (next *running) {
 	for _, run := range r.running {
-		if run.Stage == experiment.Training && !run.baseline() && !run.settled() && run.slots(1, 1) > 0 && run.Commit != "" &&
+		if run.Stage == experiment.Training && run.candidate() && !run.settled() && run.slots(1, 1) > 0 && run.Commit != "" &&
 			(next == nil || run.Since.Before(next.Since)) {
 			next = run
 		}
@@ -213,16 +224,25 @@ func (r *research) decidedNext() (next *running) {
 // begin gives an experiment its number and starts it. Numbers that were begun
 // before come first, with what was paid for them.
 func (r *research) begin(ctx workflow.Context, e Entry) {
+	again := slices.IndexFunc(r.Open, func(o activities.OpenExperiment) bool {
+		return (o.Check == nil) == (e.Check == nil) && (e.Check == nil || o.Number == e.Number)
+	})
 	switch {
-	case e.Stage == experiment.Training: // the baseline
-	case len(r.Open) > 0 && e.Idea == "":
-		e = reopen(r.Open[0], e)
-		r.Open = r.Open[1:]
+	case e.Check == nil && e.Stage == experiment.Training: // the baseline
+	case again >= 0 && e.Idea == "":
+		if e.Check == nil {
+			e = reopen(r.Open[again], e)
+		}
+		r.Open = slices.Delete(r.Open, again, again+1)
 	default:
 		e.Number = r.Next
 		r.Next++
 	}
-	if !e.baseline() && e.Idea == "" && r.reads(e.Number) {
+	if e.Check != nil {
+		r.Runs++
+		r.CheckRuns++
+	}
+	if e.candidate() && e.Idea == "" && r.reads(e.Number) {
 		e.Hints, r.Hints = r.Hints, nil
 	}
 	run := &running{Entry: e, id: experiment.ExperimentID(r.Campaign.Tag(), e.Number)}

@@ -45,7 +45,17 @@ type State struct {
 	NoAhead    bool                        `json:"no_ahead,omitempty"`  // they have nothing left to change in a candidate that trains
 	Paused     bool                        `json:"paused,omitempty"`
 	Trouble    string                      `json:"trouble,omitempty"` // why it paused itself
+	Closing    string                      `json:"closing,omitempty"` // why the search has ended: what is under way and wanted is finished
 	StopReason string                      `json:"stop_reason,omitempty"`
+
+	// Of policies that confirm what they keep.
+	Checks        []experiment.Check    `json:"checks,omitempty"`    // wanted after the newest decision, those under way included
+	Confirmed     *experiment.Incumbent `json:"confirmed,omitempty"` // after the newest decision
+	FalseKeepRate float64               `json:"false_keep_rate,omitempty"`
+	RawMinimum    *float64              `json:"raw_minimum,omitempty"`  // of all scores
+	Runs          int                   `json:"runs,omitempty"`         // trainings begun, but for the baseline's
+	CheckRuns     int                   `json:"check_runs,omitempty"`   // checks among them
+	ChecksSince   int                   `json:"checks_since,omitempty"` // checks decided after LastKeep
 
 	// ContinueAfter makes a run continue as new after so many events instead of
 	// when the server suggests it. Zero but in tests; it stands here, not in a
@@ -68,10 +78,14 @@ type Entry struct {
 	Trained  bool                 `json:"trained,omitempty"`  // its training is paid for: it is measured as it is
 	Approved bool                 `json:"approved,omitempty"` // by a person, or by the default
 	Rejected string               `json:"rejected,omitempty"` // why, if it is not to be trained
+	Check    *experiment.Check    `json:"check,omitempty"`    // it has no proposal, but measures that again
 	Deadline time.Time            `json:"deadline,omitzero"`  // of Awaiting
 }
 
 func (e *Entry) baseline() bool { return e.Number == 0 }
+
+// candidate: something new, which may become the incumbent.
+func (e *Entry) candidate() bool { return !e.baseline() && e.Check == nil }
 
 // needsNoSlot: there is nothing to train, or somebody does not want it trained.
 func (e *Entry) needsNoSlot() bool { return e.Failed || e.Rejected != "" }
@@ -100,6 +114,13 @@ func (s *State) resume(ledger activities.LedgerState) {
 	s.LastKeep = s.Decided - 1 - s.Tally.SinceKeep
 	s.Before = ledger.Tally.Experiments
 	s.Recent = lastBriefs(ledger.Recent)
+	s.Checks, s.FalseKeepRate, s.RawMinimum = ledger.Checks, ledger.FalseKeepRate, ledger.RawMinimum
+	for _, in := range ledger.Line {
+		if in.Confirmed {
+			s.Confirmed = &in
+		}
+	}
+	s.Runs, s.CheckRuns = ledger.Tally.Experiments+ledger.Tally.Checks, ledger.Tally.Checks
 }
 
 // settle counts one decided experiment. Decisions become known in another order
@@ -109,38 +130,64 @@ func (s *State) settle(result ExperimentResult) {
 	if result.Sequence >= s.Decided {
 		s.Decided = result.Sequence + 1
 		s.Noise = result.Noise
-		if i := result.Incumbent; i.Commit != "" && (s.Incumbent == nil || *s.Incumbent != i) {
-			s.Incumbent, s.Exhausted, s.NoAhead = &i, "", false
+		s.Checks, s.Confirmed, s.FalseKeepRate = result.Checks, result.Confirmed, result.FalseKeepRate
+		if i := result.Incumbent; i.Commit != "" {
+			if s.Incumbent == nil || s.Incumbent.Commit != i.Commit {
+				s.Exhausted, s.NoAhead = "", false
+			}
+			s.Incumbent = &i
 		}
 	}
-	if brief.Verdict == experiment.Keep {
-		s.LastKeep = max(s.LastKeep, result.Sequence)
+	if v := brief.ValBpb; v != nil && (s.RawMinimum == nil || *v < *s.RawMinimum) {
+		s.RawMinimum = v
 	}
 	if brief.Experiment == 0 {
 		i := result.Incumbent
 		s.Baseline = &i
 	} else {
-		s.Tally.Add(brief.Verdict)
+		s.Tally.Count(brief)
 	}
-	s.Tally.SinceKeep = s.Decided - 1 - s.LastKeep
+	s.remember(brief)
+	s.countKeeps(brief)
+	s.Spent.Add(result.Spent)
+}
+
+// countKeeps counts how long there was no keep. Checks are left out: one that
+// confirms keeps nothing new, and one that refutes takes back a keep that had
+// its time.
+func (s *State) countKeeps(brief experiment.Brief) {
+	switch {
+	case brief.Sequence <= s.LastKeep:
+	case brief.Check != nil:
+		s.ChecksSince++
+	case brief.Verdict == experiment.Keep:
+		s.LastKeep, s.ChecksSince = brief.Sequence, 0
+		for _, later := range s.Recent {
+			if later.Check != nil && later.Sequence > s.LastKeep {
+				s.ChecksSince++
+			}
+		}
+	}
+	s.Tally.SinceKeep = s.Decided - 1 - s.LastKeep - s.ChecksSince
+}
+
+// remember puts a result among the last ones, in the order of decision.
+func (s *State) remember(brief experiment.Brief) {
 	at := len(s.Recent)
 	for at > 0 && s.Recent[at-1].Sequence > brief.Sequence {
 		at--
 	}
 	s.Recent = lastBriefs(slices.Insert(s.Recent, at, brief))
-	s.Spent.Add(result.Spent)
 }
 
-// limit names the limit that is reached, or returns "".
-func (s *State) limit(now time.Time) string {
+// limit names the limit that ends the search, or returns "".
+func (s *State) limit() string {
 	l := s.Limits
 	switch {
 	case l.Experiments > 0 && s.Tally.Experiments >= l.Experiments:
 		return "the limit of experiments is reached: " + count(l.Experiments, "experiment")
 	case l.Plateau > 0 && s.Tally.SinceKeep >= l.Plateau:
 		return "plateau: " + count(s.Tally.SinceKeep, "experiment") + " in a row without a keep"
-	case l.WallTime > 0 && now.Sub(s.StartedAt) >= l.WallTime.Std():
-		return "the wall time of " + l.WallTime.String() + " is over"
 	}
 	return ""
 }

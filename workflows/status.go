@@ -25,7 +25,7 @@ func (r *research) phase() experiment.Phase {
 	switch {
 	case r.end != "":
 		return r.end
-	case r.StopReason != "":
+	case r.StopReason != "", r.Closing != "" && !(r.Paused && r.checksLeft()):
 		return experiment.Stopping
 	case r.Paused:
 		return experiment.Paused
@@ -42,7 +42,9 @@ func (r *research) best() experiment.Best {
 	if i := r.Incumbent; i != nil {
 		b.Experiment, b.Commit, b.Title = i.Experiment, i.Commit, i.Title
 		b.ValBpb = &i.ValBpb
+		b.Provisional = i.Experiment != 0 && !i.Confirmed
 	}
+	b.Confirmed, b.RawMinimum, b.FalseKeepRate = r.Confirmed, r.RawMinimum, r.FalseKeepRate
 	return b
 }
 
@@ -50,14 +52,14 @@ func (r *research) status() experiment.Status {
 	s := experiment.Status{
 		Best: r.best(), Limits: r.Limits, Budget: r.settings().Budget, Proposer: r.settings().Proposer,
 		StartedAt: r.StartedAt, Baseline: r.Baseline, Noise: r.Noise, Recent: lastBriefs(r.Recent),
-		Trouble: r.Trouble, StopReason: r.StopReason, Hints: len(r.Hints), Ideas: len(r.Ideas),
+		Trouble: r.Trouble, StopReason: r.ending(), Hints: len(r.Hints), Ideas: len(r.Ideas),
 		Slots: r.Slots, Spent: r.Spent, Approval: r.Approval, Running: []experiment.Ongoing{},
 	}
 	for _, run := range r.running {
 		if !run.settled() {
 			s.Running = append(s.Running, experiment.Ongoing{
 				Experiment: run.Number, WorkflowID: run.id, Stage: run.Stage, Parent: run.Parent.Experiment, Title: run.Title,
-				Commit: run.Commit, StartedAt: run.Since, Deadline: run.Deadline, Revision: run.Revision,
+				Commit: run.Commit, StartedAt: run.Since, Deadline: run.Deadline, Revision: run.Revision, Check: run.Check,
 			})
 		}
 	}
@@ -110,8 +112,8 @@ func upsert(ctx workflow.Context, changes ...temporal.SearchAttributeUpdate) {
 func (r *research) details(now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "**%s**: %s", r.given.Tag, r.phase())
-	if r.StopReason != "" {
-		fmt.Fprintf(&b, " (%s)", r.StopReason)
+	if why := r.ending(); why != "" {
+		fmt.Fprintf(&b, " (%s)", why)
 	}
 	b.WriteString("\n\n")
 	if r.Trouble != "" {
@@ -121,6 +123,7 @@ func (r *research) details(now time.Time) string {
 	if i := r.Incumbent; i != nil {
 		fmt.Fprintf(&b, "| best | **%.4f** val_bpb, experiment %d, `%s`: %s |\n", i.ValBpb, i.Experiment, experiment.ShortCommit(i.Commit), oneLine(i.Title))
 	}
+	r.writeConfirmed(&b)
 	if i := r.Baseline; i != nil {
 		fmt.Fprintf(&b, "| baseline | %.4f val_bpb, noise %.4f |\n", i.ValBpb, r.Noise.StdDev)
 	}
@@ -145,6 +148,33 @@ func (r *research) details(now time.Time) string {
 	return b.String()
 }
 
+// writeConfirmed shows what fresh seeds say, beside the best score, which they
+// may not have seen yet.
+func (r *research) writeConfirmed(b *strings.Builder) {
+	if i := r.Confirmed; i != nil {
+		fmt.Fprintf(b, "| confirmed best | %s, experiment %d, `%s`: %s |\n", freshScore(*i), i.Experiment, experiment.ShortCommit(i.Commit), oneLine(i.Title))
+	}
+	t, wanted := r.Tally, 0
+	for _, c := range r.Checks {
+		wanted += max(1, c.Runs)
+	}
+	if t.Checks+wanted > 0 {
+		fmt.Fprintf(b, "| checks | %d made, %d wanted: %s confirmed, %d rolled back |\n", t.Checks, wanted, count(t.Confirmed, "keep"), t.RolledBack)
+	}
+	if rate := r.FalseKeepRate; rate > 0 {
+		fmt.Fprintf(b, "| false keeps | at most %.3g %% of the confirmed ones, by the policy's own account |\n", 100*rate)
+	}
+}
+
+// freshScore is what is known of a confirmed candidate: of seeds that had no
+// part in selecting it, if there are such.
+func freshScore(i experiment.Incumbent) string {
+	if e := i.Fresh; e != nil {
+		return fmt.Sprintf("%.4f val_bpb (95 %%: %.4f to %.4f, %s)", e.ValBpb, e.Low, e.High, count(e.Runs, "fresh seed"))
+	}
+	return fmt.Sprintf("%.4f val_bpb (%s)", i.ValBpb, count(i.Runs, "seed"))
+}
+
 // writeRunning lists what is under way, and how to answer what waits.
 func writeRunning(b *strings.Builder, running []experiment.Ongoing) {
 	if len(running) == 0 {
@@ -154,7 +184,7 @@ func writeRunning(b *strings.Builder, running []experiment.Ongoing) {
 	waiting := false
 	for _, e := range running {
 		parent, stage := fmt.Sprintf("#%d", e.Parent), string(e.Stage)
-		if e.Experiment == 0 {
+		if e.Experiment == 0 || e.Check != nil {
 			parent = ""
 		}
 		if e.Stage == experiment.Awaiting {
@@ -224,10 +254,14 @@ func limitsText(l experiment.Limits) string {
 	if l.Plateau > 0 {
 		parts = append(parts, count(l.Plateau, "experiment")+" without a keep")
 	}
-	if len(parts) == 0 {
-		return "none"
+	text := "none"
+	if len(parts) > 0 {
+		text = strings.Join(parts, " or ")
 	}
-	return strings.Join(parts, " or ")
+	if l.ConfirmShare > 0 {
+		text += fmt.Sprintf("; up to %.3g %% of the runs confirm keeps", 100*l.ConfirmShare)
+	}
+	return text
 }
 
 func count(n int, what string) string {

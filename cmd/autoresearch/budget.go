@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,8 @@ import (
 
 const budgetHelp = `Budget sets the limits that end a campaign; a limit that is not given stays as
 it is, and 0 removes it. With --parallel it sets how many training runs are in
-progress at once; the workers keep the slots that they were started with. The
+progress at once; the workers keep the slots that they were started with. With
+--confirm-share it sets how many of them may confirm keeps instead. The
 charged time per run (up --budget) cannot change: results of different budgets
 cannot be compared.`
 
@@ -46,6 +48,7 @@ func limitFlags(f *pflag.FlagSet, l *experiment.Limits) {
 	f.Var((*durationFlag)(&l.WallTime), "wall-time", "end after this `TIME`, such as 8h")
 	f.IntVar(&l.Plateau, "plateau", 0, "end after `N` experiments in a row without a keep")
 	f.IntVar(&l.Parallel, "parallel", 0, "training runs side by side: `N` slots (default 1)")
+	f.Float64Var(&l.ConfirmShare, "confirm-share", 0, fmt.Sprintf("`SHARE` of the training runs that may confirm keeps by fresh seeds while candidates\nwait for a slot, 0 to 1 (default %v); idle slots do in any case", experiment.DefaultConfirmShare))
 }
 
 // checkLimits refuses limits that no campaign can have.
@@ -63,7 +66,8 @@ func checkLimits(l experiment.Limits, g given) error {
 func givenIn(f *pflag.FlagSet) given {
 	return given{
 		experiments: f.Changed("experiments"), wallTime: f.Changed("wall-time"), plateau: f.Changed("plateau"), parallel: f.Changed("parallel"),
-		approve: f.Changed("approve"), within: f.Changed("approve-within"),
+		confirmShare: f.Changed("confirm-share"),
+		approve:      f.Changed("approve"), within: f.Changed("approve-within"),
 	}
 }
 

@@ -61,11 +61,14 @@ func plan(given experiment.Settings, g given, k known) (action, experiment.Setti
 // given tells which of the settings that may change were on the command line.
 type given struct {
 	experiments, wallTime, plateau, parallel bool
+	confirmShare                             bool
 	approve, within                          bool
 }
 
 // any is about the limits alone.
-func (g given) any() bool { return g.experiments || g.wallTime || g.plateau || g.parallel }
+func (g given) any() bool {
+	return g.experiments || g.wallTime || g.plateau || g.parallel || g.confirmShare
+}
 
 // merge is old with what was given of l.
 func (g given) merge(old, l experiment.Limits) experiment.Limits {
@@ -80,6 +83,9 @@ func (g given) merge(old, l experiment.Limits) experiment.Limits {
 	}
 	if g.parallel {
 		old.Parallel = l.Parallel
+	}
+	if g.confirmShare {
+		old.ConfirmShare = l.ConfirmShare
 	}
 	return old
 }
@@ -109,6 +115,9 @@ func (g given) change(l experiment.Limits) workflows.SetBudget {
 	}
 	if g.parallel {
 		b.Parallel = &l.Parallel
+	}
+	if g.confirmShare {
+		b.ConfirmShare = &l.ConfirmShare
 	}
 	return b
 }

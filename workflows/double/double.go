@@ -36,6 +36,10 @@ type Double struct {
 	OnDecide     func(activities.DecideInput) error
 	OnSetProgram func(activities.SetProgramInput) error
 	OnTakeIdea   func(activities.TakeIdeaInput) error
+	// Judge plays a policy that confirms: it may change what was decided before
+	// that is recorded. Past is the ledger. A check finds what it measured
+	// confirmed, unless Judge says otherwise.
+	Judge func(in activities.DecideInput, past []activities.DecideResult, r *activities.DecideResult)
 
 	// Score is the val_bpb of a run; default: it falls by 0.01 with each experiment.
 	Score func(n, run int) float64
@@ -152,9 +156,13 @@ func (d *Double) ledger() activities.LedgerState {
 		if r.Brief.Experiment == 0 {
 			l.Baseline = l.Incumbent
 		} else {
-			l.Tally.Add(r.Brief.Verdict)
+			l.Tally.Count(r.Brief)
 		}
 		l.Recent = append(l.Recent, r.Brief)
+		l.Checks, l.FalseKeepRate = r.Checks, r.FalseKeepRate
+		if l.Line = nil; r.Confirmed != nil {
+			l.Line = []experiment.Incumbent{*r.Confirmed}
+		}
 	}
 	l.Recent = l.Recent[max(0, len(l.Recent)-10):]
 	for _, n := range slices.Sorted(maps.Keys(d.begun)) {
@@ -177,12 +185,12 @@ func (d *Double) Propose(_ context.Context, in activities.ProposeInput) (activit
 			return activities.ProposeResult{}, err
 		}
 	}
+	d.begin(activities.OpenExperiment{Number: in.Number, Revision: in.Revision, Parent: in.Parent})
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.begun == nil {
-		d.begun, d.spent = map[int]activities.OpenExperiment{}, map[int]experiment.Spent{}
+	if d.spent == nil {
+		d.spent = map[int]experiment.Spent{}
 	}
-	d.begun[in.Number] = activities.OpenExperiment{Number: in.Number, Revision: in.Revision, Parent: in.Parent}
 	out := activities.ProposeResult{Title: fmt.Sprintf("raise MatrixLR from 0.02 to %.4f", 0.02+float64(in.Number)/1000), Proposer: "double", Program: Digest("program")}
 	switch {
 	case in.Idea != "":
@@ -201,6 +209,16 @@ func (d *Double) Propose(_ context.Context, in activities.ProposeInput) (activit
 	return out, nil
 }
 
+// begin remembers what a number is for.
+func (d *Double) begin(o activities.OpenExperiment) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.begun == nil {
+		d.begun = map[int]activities.OpenExperiment{}
+	}
+	d.begun[o.Number] = o
+}
+
 // Apply makes a commit out of the number and round.
 func (d *Double) Apply(_ context.Context, in activities.ApplyInput) (activities.ApplyResult, error) {
 	d.noteRevision("apply", in.Number, in.Revision, in.Round)
@@ -209,15 +227,18 @@ func (d *Double) Apply(_ context.Context, in activities.ApplyInput) (activities.
 			return activities.ApplyResult{Failure: f}, nil
 		}
 	}
+	if in.Check != nil {
+		d.begin(activities.OpenExperiment{Number: in.Number, Check: in.Check})
+	}
 	return activities.ApplyResult{
 		Commit: commit(in), Source: Digest("source", in.Number, in.Revision, in.Round),
 		GraphDigest: Digest("graph", in.Number), SyntaxTokens: 4000, Seconds: 2.5,
 	}, nil
 }
 
-// commit is the candidate's, and the parent itself for the baseline.
+// commit is the candidate's, and the parent itself for the baseline and checks.
 func commit(in activities.ApplyInput) string {
-	if in.Baseline {
+	if in.Baseline || in.Check != nil {
 		return in.Parent
 	}
 	return Digest("commit", in.Number, in.Revision, in.Round)[:40]
@@ -287,7 +308,10 @@ func (d *Double) Decide(_ context.Context, in activities.DecideInput) (activitie
 	}
 	r := decide(in, incumbent, d.spent[in.Number])
 	r.Sequence = len(d.results)
-	r.Brief.Sequence = r.Sequence
+	r.Brief.Sequence, r.Brief.Check = r.Sequence, in.Check
+	if d.Judge != nil {
+		d.Judge(in, d.results, &r)
+	}
 	d.results = append(d.results, r)
 	return r, nil
 }
@@ -313,6 +337,9 @@ func decide(in activities.DecideInput, incumbent *experiment.Incumbent, spent ex
 		return r
 	case failure != nil:
 		r.Brief.Verdict, r.Brief.Reason = experiment.Crash, failure.Reason
+		return r
+	case in.Check != nil:
+		r.Brief.Verdict, r.Brief.Reason, r.Brief.ValBpb = experiment.Keep, experiment.Confirmed, &score
 		return r
 	case incumbent == nil:
 		r.Brief.Verdict, r.Brief.Reason = experiment.Keep, experiment.Baseline
