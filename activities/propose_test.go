@@ -167,7 +167,7 @@ func TestRunning(t *testing.T) {
 	on2.Revision, on2.Parent = 1, experiment.Incumbent{Experiment: 2, Commit: two.Commit}
 	again := must(t, r, r.Propose, on2)
 	must(t, r, r.Propose, onBase(c, 14)) // begun, while 10 to 13 wait
-	must(t, r, r.Propose, onBase(c, 20)) // too far away to be running
+	must(t, r, r.Propose, onBase(c, 22)) // too far away to be running
 	want := []proposer.Ongoing{
 		{Number: 2, Title: "set LR to 0.021", Proposer: "script", Parent: c.Base, Commit: two.Commit},
 		{Number: 3, Title: "set LR to 0.031", Proposer: "script", Parent: c.Base},
@@ -175,7 +175,7 @@ func TestRunning(t *testing.T) {
 		{Number: 9, Title: far.Title, Proposer: "script", Parent: c.Base},
 		{Number: 14, Title: "set LR to 0.0141", Proposer: "script", Parent: c.Base},
 	}
-	c.Settings.Parallel = 2 // five may be waiting
+	c.Settings.Parallel = 2 // five may be waiting, and two be checks
 	must(t, r, r.Propose, onBase(c, 6))
 	if !reflect.DeepEqual(seen, want) {
 		t.Errorf("running are\n%s, want\n%s", asJSON(t, seen), asJSON(t, want))
