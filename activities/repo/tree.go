@@ -12,7 +12,6 @@ import (
 	"path"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 )
 
@@ -167,15 +166,8 @@ func (r *Repo) Archive(ctx context.Context, commit string, paths []string) (arch
 	var b bytes.Buffer
 	w := tar.NewWriter(&b)
 	for i, e := range entries {
-		h := tar.Header{Typeflag: tar.TypeReg, Name: e.path, Size: int64(len(contents[i])), Mode: 0o644, ModTime: time.Unix(0, 0)}
-		if e.mode == modeExec {
-			h.Mode = 0o755
-		}
-		if err := w.WriteHeader(&h); err != nil {
-			return nil, "", fmt.Errorf("packing %s: %w", e.path, err)
-		}
-		if _, err := w.Write(contents[i]); err != nil {
-			return nil, "", fmt.Errorf("packing %s: %w", e.path, err)
+		if err := pack(w, e, contents[i]); err != nil {
+			return nil, "", err
 		}
 	}
 	if err := w.Close(); err != nil {
