@@ -1,6 +1,10 @@
 package main
 
 import (
+	"context"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
 	"flag"
 	"fmt"
 	"os"
@@ -10,7 +14,10 @@ import (
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/crypto/ssh"
 
+	"github.com/autoresearch-go/autoresearch/activities/ledger/sshsig"
+	"github.com/autoresearch-go/autoresearch/activities/ledger/verify/verifytest"
 	"github.com/autoresearch-go/autoresearch/activities/proposer/llm/llmtest"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -21,14 +28,17 @@ import (
 //	autoresearch ARGS...     the command
 //	made-ledger TAG LIMIT    puts a made-up campaign into ./.autoresearch;
 //	                         with a third word, one of parallel experiments
+//	made-campaign TAG [KEY]  puts one that was really decided, with its repository
+//	                         and artifacts, into ./home; signed with a key
 //	model-server NAME...     a language model's server, and OPENAI_BASE_URL;
 //	                         -key KEY wants that key and quotes a wrong one,
 //	                         -busy asks to wait
 //	clone DIR                a repository with a committed target
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"autoresearch": main,
-		"made-ledger":  madeLedger,
+		"autoresearch":  main,
+		"made-ledger":   madeLedger,
+		"made-campaign": madeCampaign,
 	})
 }
 
@@ -90,6 +100,41 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit status %d, want %d", got, want)
 	}
+}
+
+func madeCampaign() {
+	o := verifytest.Options{Tag: os.Args[1], Policy: "threshold/1"}
+	var err error
+	if len(os.Args) > 2 {
+		o.Signer, err = newSigningKey(os.Args[2])
+	}
+	if err == nil {
+		_, err = verifytest.Make(context.Background(), ".", o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// newSigningKey writes a private key, and its public half with a name beside it.
+func newSigningKey(file string) (*sshsig.Key, error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err == nil {
+		err = os.WriteFile(file, pem.EncodeToMemory(block), 0o600)
+	}
+	if err != nil {
+		return nil, err
+	}
+	key, err := sshsig.Open(file, "")
+	if err != nil {
+		return nil, err
+	}
+	return key, os.WriteFile(file+".allowed", []byte("me@here "+key.Public()+"\n"), 0o644)
 }
 
 func madeLedger() {

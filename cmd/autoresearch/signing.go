@@ -34,9 +34,7 @@ func (a *app) openSigningKey() error {
 	if file == "" {
 		return nil
 	}
-	if !filepath.IsAbs(file) {
-		file = filepath.Join(a.dir, file)
-	}
+	file = a.under(file)
 	if rel, err := filepath.Rel(string(a.home()), file); err == nil && filepath.IsLocal(rel) {
 		return usage("keep it in ~/.ssh", "the signing key %s lies in the home %s, which people copy and share", file, a.home())
 	}
