@@ -45,6 +45,7 @@ func train(cfg Config, queue string) *activities.Train {
 		Slot:    queue,
 		Cores:   cfg.Cores,
 		Memory:  memory(cfg.Slots),
+		Sandbox: cfg.box,
 	}
 }
 
@@ -58,7 +59,7 @@ func memory(slots int) int64 {
 }
 
 func targets(cfg Config) func(string) (target.Target, error) {
-	return target.Builtin(target.Options{GoCache: cfg.Home.GoCache()}).ByName
+	return target.Builtin(target.Options{GoCache: cfg.Home.GoCache(), Sandbox: cfg.box}).ByName
 }
 
 // proposers are made when a campaign first names them: one that is not used

@@ -17,6 +17,7 @@ import (
 
 	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/activities/ledger"
+	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
 	"github.com/autoresearch-go/autoresearch/workflows"
@@ -29,6 +30,7 @@ type Config struct {
 	// Namespace of the client, which does not tell; the cluster's (package
 	// cluster). Empty: "default".
 	Namespace string
+	Sandbox   sandbox.Mode  // how much must confine candidates; empty is sandbox.Auto
 	Slots     int           // training slots of this process; at least 1
 	Cores     int           // of each training slot, and for builds; at least 1
 	Logger    log.Logger    // of the recovery; nil says nothing. Workers use the client's
@@ -38,6 +40,7 @@ type Config struct {
 	research any
 	train    func(queue string) any // for the slot with this queue
 	host     string                 // empty is the machine's name
+	box      sandbox.Sandbox        // of that mode; Start makes it
 }
 
 // Workers are the workers of one process.
@@ -85,6 +88,9 @@ func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
 	}
 	if err := os.MkdirAll(home, 0o755); err != nil {
 		return nil, fmt.Errorf("make the home: %w", err)
+	}
+	if cfg.box, err = sandbox.Default(cfg.Sandbox); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &Workers{quit: cancel, failed: make(chan error, 1)}

@@ -43,7 +43,7 @@ func (c Confined) prepare(s Spec) (*starter, error) {
 	plan := launcher.Plan{
 		Path: s.Path, Args: append([]string{s.Path}, s.Args...), Env: s.environment(), Dir: s.Dir,
 		ReadOnly: slices.Clone(s.ReadOnly), Writable: s.Writable, Devices: s.Devices, Network: s.Network,
-		SharedMemory: sharedMemory(s.Memory), Processes: uint64(s.processes()), FileSize: uint64(max(0, s.Disk)),
+		SharedMemory: sharedMemory(s.Memory), Processes: uint64(s.processes() + s.processes()/4), FileSize: fileSize(s.Disk),
 	}
 	plan.ReadOnly = append(plan.ReadOnly, needs(s.Path)...)
 	st, err := newStage(c.strength, plan, s.ID)
@@ -59,6 +59,14 @@ func sharedMemory(memory int64) int64 {
 		memory = TotalMemory()
 	}
 	return max(memory/4, 1<<20)
+}
+
+// fileSize bounds single files, whatever happens between two looks at the disk.
+func fileSize(disk int64) uint64 {
+	if disk <= 0 {
+		return 0
+	}
+	return uint64(disk) + 64<<20
 }
 
 // Libraries lists where this system keeps shared libraries. A program that is

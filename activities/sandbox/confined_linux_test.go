@@ -19,6 +19,7 @@ func TestConfined(t *testing.T) {
 	t.Log(Probe(), Probe().why)
 	for name, s := range variants() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			if !s.Any() {
 				t.Skip("nothing here")
 			}

@@ -57,6 +57,7 @@ type child struct {
 	spec Spec
 	*starter
 	tree   *tree
+	disk   *diskWatch
 	out    *output
 	began  time.Time
 	oom    int64         // the kernel's count of such kills when we began
@@ -80,7 +81,7 @@ func launch(s Spec, prepare func(Spec) (*starter, error)) (*child, error) {
 	if s.Stdin != nil {
 		how.cmd.Stdin = s.Stdin
 	}
-	c := &child{spec: s, starter: how, out: out, began: time.Now(), oom: oomKills(), exited: make(chan struct{})}
+	c := &child{spec: s, starter: how, disk: watchDisk(s), out: out, began: time.Now(), oom: oomKills(), exited: make(chan struct{})}
 	if err := c.start(); err != nil {
 		how.stage.close()
 		out.close(0)
@@ -157,8 +158,8 @@ func (c *child) watch() error {
 	}
 	s := Sample{CPU: c.tree.cpu(), Wall: time.Since(c.began), Memory: c.tree.memory(), Processes: c.tree.processes()}
 	c.peak = max(c.peak, s.Memory)
-	if c.spec.Memory > 0 && s.Memory > c.spec.Memory {
-		return fmt.Errorf("%w: %d MiB of %d MiB", ErrMemory, s.Memory>>20, c.spec.Memory>>20)
+	if err := c.exceeded(s, c.tree.threads()); err != nil {
+		return err
 	}
 	if c.spec.Watch != nil {
 		return c.spec.Watch(s)
@@ -176,6 +177,13 @@ func (c *child) terminate() {
 	}
 }
 
+// kill ends the program with its group, in which nobody can start another
+// meanwhile. Until the program has been waited for, the number is its own.
+func (c *child) kill() {
+	_ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL)
+	_ = c.cmd.Process.Kill()
+}
+
 // finish ends what is left of the tree and adds up what it used.
 func (c *child) finish() (Outcome, error) {
 	killed := false
@@ -184,7 +192,7 @@ func (c *child) finish() (Outcome, error) {
 	default:
 		killed = true
 		_ = c.tree.scan() // the last look at what it has used
-		_ = c.cmd.Process.Kill()
+		c.kill()
 		<-c.exited
 	}
 	wall := time.Since(c.began)

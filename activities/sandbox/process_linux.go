@@ -71,7 +71,7 @@ func parseStat(pid int, stat []byte) (process, bool) {
 		pid: pid, parent: number(4), group: number(5), start: f[22-3],
 		self:   time.Duration(number(14)+number(15)) * clockTick,
 		waited: time.Duration(number(16)+number(17)) * clockTick,
-		zombie: f[0] == "Z" || f[0] == "X",
+		zombie: f[0] == "Z" || f[0] == "X", threads: number(20),
 	}, true
 }
 
@@ -101,6 +101,19 @@ func memoryOf(pid int) int64 {
 		}
 	}
 	return sum
+}
+
+// unnamedFiles adds the process's open files that have been removed: they take
+// space, and no walk finds them.
+func unnamedFiles(pid int, files map[inode]int64) {
+	dir := fmt.Sprintf("/proc/%d/fd/", pid)
+	entries, _ := os.ReadDir(dir) // it may have ended
+	for _, e := range entries {
+		var st unix.Stat_t
+		if unix.Stat(dir+e.Name(), &st) == nil && st.Nlink == 0 && st.Mode&unix.S_IFMT == unix.S_IFREG {
+			files[inode{st.Dev, st.Ino}] = st.Blocks * 512
+		}
+	}
 }
 
 // peakOf is the most that an ended process, or one it waited for, had resident.

@@ -108,7 +108,7 @@ type Outcome struct {
 	Tail      []string // last lines of output, TailLines at most
 
 	// Stopped is why we ended it: the cause of ctx's end, what Watch returned,
-	// or ErrMemory. Nil when it ended by itself.
+	// or one of ErrMemory, ErrProcesses and ErrDisk. Nil when it ended by itself.
 	Stopped error
 	// Isolation names what confined the program, strongest first, such as
 	// "landlock seccomp namespaces cgroup"; "none" for a plain process.
@@ -118,9 +118,6 @@ type Outcome struct {
 	OutOfMemory bool
 }
 
-// ErrMemory stops a tree that holds more than Spec.Memory.
-var ErrMemory = errors.New("memory limit exceeded")
-
 const (
 	sampleEvery     = 250 * time.Millisecond
 	defaultLogLimit = 1 << 20
@@ -128,16 +125,6 @@ const (
 	// milliseconds, unless one hangs in a device or a dead network file system.
 	goneWithin = 10 * time.Second
 )
-
-// manyProcesses is Spec.Processes where it is not said.
-const manyProcesses = 2048
-
-func (s Spec) processes() int {
-	if s.Processes > 0 {
-		return s.Processes
-	}
-	return manyProcesses
-}
 
 func (s Spec) check() error {
 	switch {

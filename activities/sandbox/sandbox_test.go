@@ -26,6 +26,7 @@ func TestMain(m *testing.M) {
 		perform(part)
 		return
 	}
+	os.Setenv("ANTHROPIC_API_KEY", "secret")
 	os.Exit(m.Run())
 }
 
@@ -77,6 +78,27 @@ func perform(part string) {
 			b[i] = 1
 		}
 		time.Sleep(time.Hour)
+	case "fill", "fill-unnamed": // the disk, in files of 1 MiB
+		for i := range n {
+			f, err := os.Create(fmt.Sprint("file", i))
+			if err != nil {
+				fmt.Println(err)
+			}
+			if name == "fill-unnamed" {
+				os.Remove(f.Name())
+			}
+			f.Write(make([]byte, 1<<20))
+			unclosed = append(unclosed, f)
+		}
+		time.Sleep(time.Hour)
+	case "bomb": // four others, who do the same, n times: never without a bound
+		for range 4 {
+			if c := again("bomb=" + strconv.Itoa(n-1)); n > 0 {
+				c.SysProcAttr.Setsid = false
+				c.Start()
+			}
+		}
+		time.Sleep(20 * time.Second)
 	case "die":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
 	case "supervise": // a worker that has a process in its sandbox
@@ -86,6 +108,8 @@ func perform(part string) {
 		fmt.Println(err)
 	}
 }
+
+var unclosed []*os.File // the collector closes files that nobody needs
 
 func self() string {
 	path, err := os.Executable()
@@ -115,7 +139,12 @@ func burn(d time.Duration) {
 	}
 }
 
-func TestProcess(t *testing.T) { conform(t, Process{}) }
+var errEnough = errors.New("enough")
+
+func TestProcess(t *testing.T) {
+	t.Parallel()
+	conform(t, Process{})
+}
 
 // conform is the contract of a Sandbox in executable form.
 func conform(t *testing.T, s Sandbox) {
@@ -136,7 +165,6 @@ func conform(t *testing.T, s Sandbox) {
 	ctx := context.Background()
 
 	t.Run("clean surroundings", func(t *testing.T) {
-		t.Setenv("ANTHROPIC_API_KEY", "secret")
 		sp := spec(t, "print")
 		sp.Cores = 3
 		o := run(t, ctx, sp)
@@ -237,6 +265,31 @@ func conform(t *testing.T, s Sandbox) {
 		sp.Memory = 100 << 20
 		o := run(t, ctx, sp)
 		if !o.OutOfMemory || !errors.Is(o.Stopped, ErrMemory) || o.PeakBytes < 100<<20 {
+			t.Errorf("got %+v", o)
+		}
+	})
+	for _, part := range []string{"fill=40", "fill-unnamed=40"} {
+		t.Run(part, func(t *testing.T) {
+			sp := spec(t, part)
+			sp.Disk = 20 << 20
+			if o := run(t, ctx, sp); !errors.Is(o.Stopped, ErrDisk) || o.OutOfMemory {
+				t.Errorf("got %+v", o)
+			}
+			sp.Disk, sp.Watch = 60<<20, func(s Sample) error {
+				if s.Wall > 1200*time.Millisecond { // after the disk was looked at
+					return errEnough
+				}
+				return nil
+			}
+			if o := run(t, ctx, sp); o.Stopped != errEnough {
+				t.Errorf("with enough room: %+v", o)
+			}
+		})
+	}
+	t.Run("fork bomb", func(t *testing.T) {
+		sp := spec(t, "bomb=3") // 85 processes in all
+		sp.Processes = 40
+		if o := run(t, ctx, sp); !errors.Is(o.Stopped, ErrProcesses) {
 			t.Errorf("got %+v", o)
 		}
 	})

@@ -122,8 +122,8 @@ func (e *WeakError) Error() string {
 	return "a sandbox is required, and this machine has none that is strong enough: " + strings.Join(what, "; ")
 }
 
-// Fix says what can be done.
-func (e *WeakError) Fix() string {
+// Hint says what can be done.
+func (e *WeakError) Hint() string {
 	if len(e.Gaps) == 0 {
 		return ""
 	}

@@ -15,6 +15,7 @@ type process struct {
 	self               time.Duration
 	waited             time.Duration // CPU time of children it has waited for
 	zombie             bool
+	threads            int
 }
 
 func (p process) used() time.Duration { return p.self + p.waited }
@@ -180,6 +181,25 @@ func (t *tree) processes() int {
 		return len(t.members) - 1
 	}
 	return len(t.members)
+}
+
+// threads counts those of all processes of the program.
+func (t *tree) threads() (n int) {
+	for pid, p := range t.members {
+		if !t.apart || pid != t.root {
+			n += max(1, p.threads)
+		}
+	}
+	return n
+}
+
+// openFiles are the files without a name that the program keeps open.
+func (t *tree) openFiles() map[inode]int64 {
+	files := map[inode]int64{}
+	for pid := range t.members {
+		unnamedFiles(pid, files)
+	}
+	return files
 }
 
 func (t *tree) signal(sig syscall.Signal) {

@@ -65,6 +65,8 @@ func ended(o sandbox.Outcome, dir string) end {
 		return end{failure: oom(fmt.Sprintf("the trainer held %d MiB of memory; %s", o.PeakBytes>>20, "a smaller batch, context or model may help"))}
 	case errors.As(o.Stopped, &s):
 		return end{failure: s.failure}
+	case errors.Is(o.Stopped, sandbox.ErrDisk), errors.Is(o.Stopped, sandbox.ErrProcesses):
+		return end{failure: &experiment.Failure{Reason: experiment.RunFailed, Message: o.Stopped.Error()}}
 	case o.ExitCode == 0:
 		return finished(dir)
 	case o.Stopped != nil:

@@ -31,7 +31,7 @@ func fail(detail, fix string) finding { return finding{Level: "FAIL", Detail: de
 // newDoctor makes "doctor".
 func newDoctor(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use: "doctor", Short: "check this machine: Go, git, home, disk, ports, engine, cluster, language model, GPU", Args: cobra.NoArgs,
+		Use: "doctor", Short: "check this machine: Go, git, home, disk, ports, engine, cluster, language model, sandbox, GPU", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.doctor(cmd.Context()) },
 	}
 }
@@ -44,7 +44,7 @@ func (a *app) doctor(ctx context.Context) error {
 		check func(context.Context) finding
 	}{
 		{"go", goTool}, {"git", gitTool}, {"repository", a.repository}, {"home", a.homeState}, {"disk", a.disk},
-		{"ports", a.ports}, {"engine", a.engineState}, {"cluster", a.clusterState}, {"llm", a.llmState}, {"gpu", gpu},
+		{"ports", a.ports}, {"engine", a.engineState}, {"cluster", a.clusterState}, {"llm", a.llmState}, {"sandbox", sandboxState}, {"gpu", gpu},
 	} {
 		f := c.check(ctx)
 		f.Check = c.name

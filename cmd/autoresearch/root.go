@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/autoresearch-go/autoresearch/activities/ledger"
+	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -28,6 +29,7 @@ type app struct {
 	began    bool   // the command line was understood
 	provided string // the data that were made already, as flags
 	signing  signing
+	sandbox  sandbox.Mode // --sandbox, of commands that have it
 }
 
 const rootHelp = `autoresearch improves a program while you sleep: it proposes a change, trains

@@ -87,7 +87,7 @@ func openLog(home experiment.Home) (*os.File, error) {
 // work starts workers of the roles in this process.
 func (s *session) work(checkout string, slots, cores int, roles ...workers.Role) error {
 	w, err := workers.Start(s.cluster.Client, workers.Config{
-		Home: s.a.home(), Checkout: checkout, Namespace: s.cluster.Namespace, Slots: slots, Cores: cores, Logger: s.logger,
+		Home: s.a.home(), Checkout: checkout, Namespace: s.cluster.Namespace, Slots: slots, Cores: cores, Sandbox: s.a.sandbox, Logger: s.logger,
 		Signer: s.a.signing.signer(),
 	}, roles...)
 	if err != nil {

@@ -53,6 +53,7 @@ func newUp(a *app) *cobra.Command {
 		},
 	}
 	settingsFlags(c.Flags(), &u.settings)
+	a.sandboxFlag(c.Flags())
 	signingFlag(c, a)
 	c.Flags().BoolVar(&u.leave, "exit", false, "leave when the campaign is complete: status 0, or 1 if it failed")
 	return c
@@ -69,6 +70,9 @@ func checkCores(cores int) error {
 
 // check refuses bad input before anything is built, started or written.
 func (u *up) check(cmd *cobra.Command) error {
+	if err := u.checkSandbox(); err != nil {
+		return err
+	}
 	if u.settings.Cores > 0 { // 0 is left out, or refused with the other settings
 		if err := checkCores(u.settings.Cores); err != nil {
 			return err
@@ -213,6 +217,7 @@ func (u *up) campaignAndView(ctx context.Context) (tag string, err error) {
 	}
 	if what != finished {
 		u.noteSlots(slots, cores)
+		u.noteSandbox()
 	}
 	if err := u.carryOut(ctx, c, what, settings, k, u.given); err != nil {
 		return tag, err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -41,6 +42,7 @@ func newWorker(a *app) *cobra.Command {
 		},
 	}
 	signingFlag(c, a)
+	a.sandboxFlag(c.Flags())
 	c.Flags().BoolVar(&research, "research", false, "serve the loop: proposals, commits, decisions")
 	c.Flags().BoolVar(&train, "train", false, "serve training slots")
 	c.Flags().IntVar(&slots, "slots", 1, "training runs side by side: `N` slots")
@@ -71,6 +73,7 @@ func (a *app) worker(ctx context.Context, slots, cores int, roles []workers.Role
 	}
 	err = s.work(top, slots, cores, roles...)
 	if err == nil {
+		a.noteSandbox()
 		a.note("working   as %s; Ctrl-C stops, a training run keeps its checkpoint", roleNames(roles, slots))
 		err = s.during(ctx, func(ctx context.Context) error { <-ctx.Done(); return nil })
 	}
@@ -86,7 +89,7 @@ func (a *app) worker(ctx context.Context, slots, cores int, roles []workers.Role
 
 // checkWorker is what 'up' checks too, as far as the roles need it.
 func (a *app) checkWorker(ctx context.Context, roles []workers.Role) (top string, err error) {
-	if err := checkTools(); err != nil {
+	if err := errors.Join(a.checkSandbox(), checkTools()); err != nil {
 		return "", err
 	}
 	for _, r := range roles {
