@@ -215,6 +215,32 @@ func TestMemoryWouldWin(t *testing.T) {
 	}
 }
 
+// Where the machine confines programs, no process can leave anything for the
+// next one, and the honest program does not notice.
+func TestConfined(t *testing.T) {
+	box, err := sandbox.Default(sandbox.Auto)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, plain := box.(sandbox.Process); plain {
+		t.Skip("this machine confines no programs")
+	}
+	for _, part := range []string{"honest", "remembers in the system", "remembers in a process", "remembers at home", "changes the model", "floods"} {
+		t.Run(part, func(t *testing.T) {
+			t.Parallel()
+			r := run(t, forgetful(t, box, part))
+			switch {
+			case part == "honest" || part == "changes the model": // it cannot
+				if r.Failure != nil || r.Passes != 8 || r.Isolation == "" || r.Isolation == "none" {
+					t.Errorf("%+v, failure %+v", r, r.Failure)
+				}
+			case r.Failure == nil || part != "floods" && r.Failure.Reason != experiment.Tampered:
+				t.Errorf("it scores %v, failure %+v", r.ValBpb, r.Failure)
+			}
+		})
+	}
+}
+
 // forgetful is a job that leaves nothing behind in the system.
 func forgetful(t *testing.T, s sandbox.Sandbox, part string) Job {
 	j := job(t, s, part, 8)
