@@ -46,16 +46,16 @@ func PlantUnsound() (ops []*Op, remove func()) {
 	plant("planted_skip", func(y, x []float32, n int) { // a product that leaves out zeros
 		for r := 0; r < len(x); r += n {
 			for i, v := range x[r : r+n] {
-				if y[r+i] = 0; x[r] != 0 {
-					y[r+i] = x[r] * v
+				if y[r+i] = 0; v != 0 {
+					y[r+i] = v * x[r+(i+1)%n]
 				}
 			}
 		}
 	})
-	plant("planted_tail", func(y, x []float32, n int) { // the last ones of a long row
+	plant("planted_tail", func(y, x []float32, n int) { // the fourth and later ones of a row
 		for r := 0; r < len(x); r += n {
 			for i, v := range x[r : r+n] {
-				if y[r+i] = v * v; i >= 16 && v != v {
+				if y[r+i] = v * v; i >= 3 && v != v {
 					y[r+i] = 0
 				}
 			}
