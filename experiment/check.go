@@ -6,11 +6,12 @@ import "fmt"
 // seed. It has a number, a slot and a line in the ledger like any experiment,
 // but no proposal, and it counts in no limit of experiments.
 type Check struct {
-	Of      int     `json:"of"`             // the experiment whose candidate is trained again
-	Commit  string  `json:"commit"`         // of that candidate
-	Purpose Purpose `json:"purpose"`        //
-	Runs    int     `json:"runs,omitempty"` // how many more are wanted, one experiment each; 0 is one
-	Slot    string  `json:"slot,omitempty"` // task queue of the slot to measure; empty is any
+	Of      int     `json:"of"`              // the experiment whose candidate is trained again
+	Commit  string  `json:"commit"`          // of that candidate
+	Purpose Purpose `json:"purpose"`         //
+	Runs    int     `json:"runs,omitempty"`  // how many more are wanted, one experiment each; 0 is one
+	Slot    string  `json:"slot,omitempty"`  // task queue of the slot to measure; empty is any
+	Spare   bool    `json:"spare,omitempty"` // it can wait for an idle slot, or for the end of the search: it takes no run from a candidate
 }
 
 // Title is the check in two words, such as "confirm #9".

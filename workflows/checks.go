@@ -30,15 +30,16 @@ import (
 // proposals: a check is no experiment without a keep, and takes no keep back.
 
 // nextCheck is the most urgent check that nobody makes yet. One that is paid for
-// already comes first.
-func (r *research) nextCheck() (Entry, bool) {
+// already comes first. One that can wait for an idle slot is none while a
+// candidate waits.
+func (r *research) nextCheck(idle bool) (Entry, bool) {
 	for _, open := range r.Open {
 		if open.Check != nil && open.Trained {
 			return checkEntry(*open.Check, open.Number), true
 		}
 	}
 	for _, c := range r.Checks {
-		if r.lacks(c) {
+		if r.lacks(c) && (idle || !c.Spare) {
 			return checkEntry(c, r.openCheck(c)), true
 		}
 	}
@@ -47,7 +48,7 @@ func (r *research) nextCheck() (Entry, bool) {
 
 // checkEntry is the experiment that makes one run of a check. Number 0 is none.
 func checkEntry(c experiment.Check, number int) Entry {
-	c.Runs = 0
+	c.Runs, c.Spare = 0, false
 	return Entry{
 		Number: number, Stage: experiment.Training, Check: &c, Title: c.Title(), Commit: c.Commit,
 		Parent: experiment.Incumbent{Experiment: c.Of, Commit: c.Commit},

@@ -121,6 +121,19 @@ func TestCheckShare(t *testing.T) {
 	}
 }
 
+// A check that can wait takes no run from a candidate, and is made in the end.
+func TestSpareChecksWait(t *testing.T) {
+	d := &double.Double{}
+	c := confirming(t, d, double.Confirms{Runs: 2, Spare: true}, 1)
+	_, err := c.run(share(6, 1))
+	require.NoError(t, err)
+	all := d.Decided()
+	require.Len(t, all, 9)
+	for i, r := range all {
+		require.Equal(t, i >= 7, r.Brief.Check != nil, "decision %d", i)
+	}
+}
+
 // A slot that no candidate waits for is a check's, whatever the share.
 func TestIdleSlotIsForChecks(t *testing.T) {
 	d := &double.Double{}

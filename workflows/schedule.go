@@ -105,7 +105,7 @@ func (r *research) grant(ctx workflow.Context) {
 	}
 	for free := r.Limits.Slots() - r.taken(); free > 0; free-- {
 		run := r.nextToTrain()
-		check, wanted := r.nextCheck()
+		check, wanted := r.nextCheck(run == nil)
 		switch {
 		case wanted && (run == nil || r.mayDelay()):
 			r.begin(ctx, check)

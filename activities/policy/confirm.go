@@ -15,6 +15,7 @@ type Rules struct {
 	Shrink        float64 // a lone run's gain of z standard errors counts z^2/(z^2+Shrink)
 	Clear         float64 // a keep that is better by this many waits for spare capacity with its confirmation ...
 	Tail          int     // ... unless so many wait
+	Worth         float64
 	Looks         int     // fresh runs that a keep gets at most
 	RefuteFirst   float64 // it is refuted if it is not better by this many after the first fresh run ...
 	RefuteLast    float64 // ... and by this many after the last
@@ -26,10 +27,11 @@ type Rules struct {
 // ConfirmRules are those of "confirm/1".
 var ConfirmRules = Rules{
 	FalseKeepRate: 0.05,
-	Screen:        0.75,
+	Screen:        0.25,
 	Shrink:        1,
 	Clear:         3,
-	Tail:          3,
+	Tail:          5,
+	Worth:         0.5,
 	Looks:         6,
 	RefuteFirst:   -0.25,
 	RefuteLast:    0.5,

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"math"
+
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -58,21 +60,80 @@ func (j *judgement) confirmations() (out []experiment.Check) {
 	if i > 0 {
 		out = append(out, confirmation(line[i]))
 	}
+	if i > 0 && !j.urgent(i) {
+		for n := range out {
+			out[n].Spare = true
+		}
+	}
 	return out
+}
+
+// urgent says whether the confirmation of member i may take a run from a
+// candidate. One that is far better than the one before it will be confirmed
+// when there is time.
+func (j *judgement) urgent(i int) bool {
+	line := j.d.Line
+	if len(line)-i >= j.Tail || j.Worth == 0 && len(j.book.fresh(line[i].Experiment)) > 0 {
+		return true
+	}
+	all, sd := j.estimates(line), j.book.noise("").StdDev
+	if !j.worthwhile() {
+		return false
+	}
+	for n := i; n < len(line); n++ {
+		own := j.book.own(line[n].Experiment)
+		if len(own) == 0 || len(j.book.fresh(line[n].Experiment)) > 0 {
+			return true
+		}
+		before := all[n-1]
+		if before.value-j.book.mean(own) < j.Clear*sd*math.Sqrt(1/float64(len(own))+1/before.runs) {
+			return true
+		}
+	}
+	return false
 }
 
 func confirmation(of experiment.Incumbent) experiment.Check {
 	return experiment.Check{Of: of.Experiment, Commit: of.Commit, Purpose: experiment.Confirm, Runs: 1}
 }
 
-// next is the member of the line that is to be tested: the oldest provisional
-// one that is not given up as undecided; 0 is none.
+// next is the member of the line that is to be tested; 0 is none. What was begun
+// is finished. Where checks are worth their runs it is the oldest that is not
+// tested, otherwise the newest, which stands for all before it.
 func (j *judgement) next() int {
 	line := j.d.Line
-	for i := confirmed(line) + 1; i < len(line); i++ {
-		if len(j.book.fresh(line[i].Experiment)) < j.Looks {
+	from := confirmed(line) + 1
+	for i := from; i < len(line); i++ {
+		if n := len(j.book.fresh(line[i].Experiment)); n >= j.Looks {
+			from = i + 1
+		} else if n > 0 {
 			return i
 		}
 	}
-	return 0
+	switch {
+	case from >= len(line):
+		return 0
+	case j.worthwhile():
+		return from
+	}
+	return len(line) - 1
+}
+
+// worthwhile says whether a check is worth more than a candidate's run.
+func (j *judgement) worthwhile() bool {
+	return j.Worth*j.book.noise("").StdDev >= j.rate(j.tip().value)
+}
+
+// rate is what a candidate's run has gained so far.
+func (j *judgement) rate(now float64) float64 {
+	n := 0
+	for i := range j.in.Past {
+		if j.in.Past[i].Check == nil {
+			n++
+		}
+	}
+	if n < 2 {
+		return math.Inf(1)
+	}
+	return max(0, j.in.Past[0].Incumbent.ValBpb-now) / float64(n)
 }

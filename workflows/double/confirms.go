@@ -14,6 +14,7 @@ import (
 type Confirms struct {
 	Refuted func(n int) bool // is the keep of experiment n to be refuted? Nil: none is
 	Runs    int              // 0 is 1
+	Spare   bool             // confirmations can wait for an idle slot
 	Drift   string           // slot that is measured again after every third experiment; empty is none
 }
 
@@ -92,7 +93,7 @@ func (l *line) check(check experiment.Check, reason experiment.Reason) {
 func (l *line) wanted() (all []experiment.Check) {
 	for _, k := range l.keeps {
 		if !k.Confirmed {
-			all = append(all, experiment.Check{Of: k.Experiment, Commit: k.Commit, Purpose: experiment.Confirm, Runs: max(1, l.c.Runs) - l.seeds[k.Experiment]})
+			all = append(all, experiment.Check{Of: k.Experiment, Commit: k.Commit, Purpose: experiment.Confirm, Runs: max(1, l.c.Runs) - l.seeds[k.Experiment], Spare: l.c.Spare})
 			break // the oldest
 		}
 	}
