@@ -122,17 +122,17 @@ func TestConcurrentRecord(t *testing.T) {
 func TestTable(t *testing.T) {
 	l := newLedger(t)
 	record(t, l, 0, 1, 2, 3)
-	want := "commit\tval_bpb\tmemory_gb\tstatus\tdescription\texperiment\tparent\treason\truns\tcharged_seconds\twall_seconds\ttokens\tsyntax_tokens\tproposer\tpolicy\tthreshold\tdecided_at\tmessage\tsequence\tprompt_tokens\tcompletion_tokens\tcost_usd\n" +
-		"0000000\t3.000000\t1.5\tkeep\tbaseline\t0\t0000000\tbaseline\t1\t60.0\t33.0\t1000\t900\t\tthreshold/1\t0.010000\t2026-03-05T12:00:00Z\t\t0\t0\t0\t0.000000\n" +
-		"0000000\t2.990000\t1.5\tdiscard\tidea 1\t1\t0000000\tworse\t1\t60.0\t33.0\t1000\t900\tscript\tthreshold/1\t0.010000\t2026-03-05T12:01:00Z\t\t1\t1700\t200\t0.012300\n" +
-		"0000000\t0.000000\t0.0\tcrash\ttabs and new lines here\t2\t0000000\toom\t1\t60.0\t33.0\t1000\t900\tscript\tthreshold/1\t0.010000\t2026-03-05T12:02:00Z\t\t2\t3400\t400\t0.024600\n" +
-		"0000000\t2.970000\t1.5\tkeep\tidea 3\t3\t0000000\timproved\t1\t60.0\t33.0\t1000\t900\tscript\tthreshold/1\t0.010000\t2026-03-05T12:03:00Z\t\t3\t5100\t600\t0.036900\n"
+	want := "commit\tval_bpb\tmemory_gb\tstatus\tdescription\texperiment\tparent\treason\truns\tcharged_seconds\twall_seconds\ttokens\tsyntax_tokens\tproposer\tpolicy\tthreshold\tdecided_at\tmessage\tsequence\tprompt_tokens\tcompletion_tokens\tcost_usd\tcheck_of\tpurpose\taudit_bpb\tclass\tsandbox\tconfirmed\tconfirmed_bpb\tconfirmed_low\tconfirmed_high\tconfirmed_runs\n" +
+		"0000000\t3.000000\t1.5\tkeep\tbaseline\t0\t0000000\tbaseline\t1\t60.0\t33.0\t1000\t900\t\tthreshold/1\t0.010000\t2026-03-05T12:00:00Z\t\t0\t0\t0\t0.000000\t\t\t\t\t\t\t\t\t\t\n" +
+		"0000000\t2.990000\t1.5\tdiscard\tidea 1\t1\t0000000\tworse\t1\t60.0\t33.0\t1000\t900\tscript\tthreshold/1\t0.010000\t2026-03-05T12:01:00Z\t\t1\t1700\t200\t0.012300\t\t\t\t\t\t\t\t\t\t\n" +
+		"0000000\t0.000000\t0.0\tcrash\ttabs and new lines here\t2\t0000000\toom\t1\t60.0\t33.0\t1000\t900\tscript\tthreshold/1\t0.010000\t2026-03-05T12:02:00Z\t\t2\t3400\t400\t0.024600\t\t\t\t\t\t\t\t\t\t\n" +
+		"0000000\t2.970000\t1.5\tkeep\tidea 3\t3\t0000000\timproved\t1\t60.0\t33.0\t1000\t900\tscript\tthreshold/1\t0.010000\t2026-03-05T12:03:00Z\t\t3\t5100\t600\t0.036900\t\t\t\t\t\t\t\t\t\t\n"
 	if got := table(t, l); got != want {
 		t.Errorf("table is\n%s\nwant\n%s", got, want)
 	}
 	for _, row := range strings.Split(strings.TrimSuffix(want, "\n"), "\n") {
-		if strings.Count(row, "\t") != 21 {
-			t.Errorf("row %q has not 22 cells", row)
+		if strings.Count(row, "\t") != 31 {
+			t.Errorf("row %q has not 32 cells", row)
 		}
 	}
 }
@@ -348,5 +348,48 @@ func BenchmarkPoll(b *testing.B) {
 		if results, err := l.Results(b.Context(), "mar5"); err != nil || len(results) != 9000 {
 			b.Fatal(len(results), err)
 		}
+	}
+}
+
+// What has become of an experiment follows from the lines alone.
+func TestStandings(t *testing.T) {
+	in := func(n int, confirmed bool) experiment.Incumbent {
+		return experiment.Incumbent{Experiment: n, Commit: "c", Confirmed: confirmed}
+	}
+	line := func(all ...experiment.Incumbent) []experiment.Incumbent { return all }
+	results := []experiment.Result{
+		{Line: line(in(0, true))},
+		{Experiment: 1, Line: line(in(0, true), in(1, false))},
+		{Experiment: 2, Line: line(in(0, true), in(1, false), in(2, false))},
+		{Experiment: 3, Line: line(in(1, true), in(2, false))},               // the baseline has left it, confirmed
+		{Experiment: 4, Line: line(in(1, true)), Voids: []int{2, 9}},         // 2 is refuted
+		{Experiment: 5, Line: line(in(1, true), in(5, false))},               //
+		{Experiment: 6, Line: line(in(1, true))},                             // 5 is refuted
+		{Experiment: 7, Line: line(in(1, true), in(5, false), in(8, false))}, // retested: 5 holds after all
+	}
+	got := fmt.Sprint(ledger.Standings(results))
+	if want := "map[0:confirmed 1:confirmed 2:rolled back 5:provisional 8:provisional 9:void]"; got != want {
+		t.Errorf("Standings = %s, want %s", got, want)
+	}
+	if got := ledger.Standings([]experiment.Result{result(0), result(3)}); len(got) > 0 {
+		t.Errorf("without a line: %v", got)
+	}
+}
+
+// The sum of results is what a campaign answers to "best".
+func TestBestOfResults(t *testing.T) {
+	if b := ledger.Best(nil); b != (experiment.Best{}) {
+		t.Errorf("Best of nothing = %+v", b)
+	}
+	results := []experiment.Result{result(0), result(1), result(2), result(3)}
+	b := ledger.Best(results)
+	if b.Experiment != 3 || !b.Provisional || b.Confirmed != nil || *b.RawMinimum != 2.97 || b.Tally != (experiment.Tally{Experiments: 3, Kept: 1, Discarded: 1, Crashed: 1}) {
+		t.Errorf("Best = %+v", b)
+	}
+	sure := result(3).Incumbent
+	sure.Confirmed = true
+	results[3].Line, results[3].Incumbent, results[3].FalseKeepRate = []experiment.Incumbent{sure}, sure, 0.05
+	if b := ledger.Best(results); b.Provisional || b.Confirmed.Experiment != 3 || b.FalseKeepRate != 0.05 {
+		t.Errorf("Best = %+v", b)
 	}
 }

@@ -17,7 +17,7 @@ var columns = []column{
 	{"commit", func(r experiment.Result) string { return experiment.ShortCommit(r.Commit) }},
 	{"val_bpb", func(r experiment.Result) string { return number(deref(r.ValBpb), 6) }},
 	{"memory_gb", memory},
-	{"status", func(r experiment.Result) string { return string(r.Verdict) }},
+	{"status", status},
 	{"description", func(r experiment.Result) string { return r.Title }},
 
 	{"experiment", func(r experiment.Result) string { return strconv.Itoa(r.Experiment) }},
@@ -37,6 +37,79 @@ var columns = []column{
 	{"prompt_tokens", func(r experiment.Result) string { return strconv.FormatInt(r.Spent.PromptTokens, 10) }},
 	{"completion_tokens", func(r experiment.Result) string { return strconv.FormatInt(r.Spent.CompletionTokens, 10) }},
 	{"cost_usd", func(r experiment.Result) string { return number(r.Spent.CostUSD, 6) }},
+
+	// Of policies that confirm. What is confirmed is what was after this decision.
+	{"check_of", ofCheck(func(c experiment.Check) string { return strconv.Itoa(c.Of) })},
+	{"purpose", ofCheck(func(c experiment.Check) string { return string(c.Purpose) })},
+	{"audit_bpb", audit},
+	{"class", ofRun(func(m experiment.Measurement) string { return m.Class })},
+	{"sandbox", ofRun(func(m experiment.Measurement) string { return m.Sandbox })},
+	{"confirmed", ofConfirmed(func(in experiment.Incumbent) string { return strconv.Itoa(in.Experiment) })},
+	{"confirmed_bpb", ofFresh(func(e experiment.Estimate) string { return number(e.ValBpb, 6) })},
+	{"confirmed_low", ofFresh(func(e experiment.Estimate) string { return number(e.Low, 6) })},
+	{"confirmed_high", ofFresh(func(e experiment.Estimate) string { return number(e.High, 6) })},
+	{"confirmed_runs", ofFresh(func(e experiment.Estimate) string { return strconv.Itoa(e.Runs) })},
+}
+
+// status is the verdict. A check is none of a new candidate: whoever looks for
+// the lowest score that was kept shall not find one run of an old one.
+func status(r experiment.Result) string {
+	if r.Check != nil {
+		return "check"
+	}
+	return string(r.Verdict)
+}
+
+// What follows leaves a cell empty where there is nothing.
+
+func ofCheck(f func(experiment.Check) string) func(experiment.Result) string {
+	return func(r experiment.Result) string {
+		if r.Check == nil {
+			return ""
+		}
+		return f(*r.Check)
+	}
+}
+
+func ofRun(f func(experiment.Measurement) string) func(experiment.Result) string {
+	return func(r experiment.Result) string {
+		if len(r.Measurements) == 0 {
+			return ""
+		}
+		return f(r.Measurements[0])
+	}
+}
+
+func ofConfirmed(f func(experiment.Incumbent) string) func(experiment.Result) string {
+	return func(r experiment.Result) string {
+		if in := Confirmed(r.Line); in != nil {
+			return f(*in)
+		}
+		return ""
+	}
+}
+
+func ofFresh(f func(experiment.Estimate) string) func(experiment.Result) string {
+	return ofConfirmed(func(in experiment.Incumbent) string {
+		if in.Fresh == nil {
+			return ""
+		}
+		return f(*in.Fresh)
+	})
+}
+
+// audit is the mean over the runs that were measured on the audit split.
+func audit(r experiment.Result) string {
+	sum, n := 0.0, 0
+	for _, m := range r.Measurements {
+		if m.Failure == nil && m.AuditBpb > 0 {
+			sum, n = sum+m.AuditBpb, n+1
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return number(sum/float64(n), 6)
 }
 
 type column struct {

@@ -37,13 +37,28 @@ func (a *app) printBest(st experiment.Status) {
 		a.line("best      not measured yet: the baseline comes first")
 		return
 	}
-	a.line(fmt.Sprintf("best      %s  #%d %s", s.paint(good, bpb(st.ValBpb)), st.Experiment, s.printable(st.Title)))
+	a.line(fmt.Sprintf("best      %s  #%d %s%s", s.paint(good, bpb(st.ValBpb)), st.Experiment, s.printable(st.Title), provisionalAside(st.Best)))
+	for _, l := range confirmedLines(st, s) {
+		a.line(fmt.Sprintf("%-9s %s", l[0], l[1]))
+	}
 	if b := st.Baseline; b != nil && st.Experiment > 0 {
 		gain := *st.ValBpb - b.ValBpb
 		a.line(fmt.Sprintf("baseline  %.4f  (%+.4f, %+.1f %%; noise %.4f)", b.ValBpb, gain, 100*gain/b.ValBpb, st.Noise.StdDev))
 	}
 	a.line(fmt.Sprintf("commit    %s  (branch %s)", st.Commit, experiment.Branch(st.Campaign)))
 	a.line(fmt.Sprintf("verdicts  %d kept  %d discarded  %d crashed", st.Kept, st.Discarded, st.Crashed))
+	if st.Confirmed == nil && st.Provisional {
+		a.note("%s", provisionalNote)
+	}
+}
+
+// provisionalAside marks a best score that fresh seeds have not confirmed, where
+// there is one that they have.
+func provisionalAside(b experiment.Best) string {
+	if b.Confirmed == nil || !b.Provisional {
+		return ""
+	}
+	return "  (provisional)"
 }
 
 // tagFlag gives a command the flag --tag.

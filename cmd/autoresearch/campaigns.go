@@ -143,7 +143,7 @@ func tally(results []experiment.Result) experiment.Tally {
 	var t experiment.Tally
 	for _, r := range results {
 		if r.Experiment > 0 {
-			t.Add(r.Verdict)
+			t.Count(r.Brief())
 		}
 	}
 	return t

@@ -11,6 +11,7 @@ import (
 	"gonum.org/v1/plot/vg"
 	"gonum.org/v1/plot/vg/draw"
 
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -32,7 +33,10 @@ type series struct {
 	kept, discarded plotter.XYs
 	above           plotter.XYs // discarded, beyond the upper edge
 	crashed         plotter.XYs
+	rolled          plotter.XYs // kept, and rolled back or void
+	fresh           plotter.XYs // checks of keeps
 	best            plotter.XYs // the running best
+	confirmed       plotter.XYs // what fresh seeds say of the newest confirmed keep
 	titles          []string    // of kept
 	lo, hi          float64     // the val_bpb that is shown
 	last            int         // where the last experiment stands
@@ -43,27 +47,64 @@ type series struct {
 // began.
 func sortResults(results []experiment.Result) (series, error) {
 	s := series{last: len(results) - 1}
+	now := ledger.Standings(results)
 	for i, r := range results {
-		if r.Verdict != experiment.Keep || r.ValBpb == nil {
+		s.follow(float64(i), r)
+		at := plotter.XY{X: float64(i)}
+		if r.Verdict != experiment.Keep || r.ValBpb == nil || r.Check != nil {
 			continue
 		}
-		best := r.Incumbent.ValBpb
-		if n := len(s.best); n > 0 {
-			best = min(best, s.best[n-1].Y) // a simplification may cost a little
+		at.Y = *r.ValBpb
+		if gone := now[r.Experiment]; gone == ledger.RolledBack || gone == ledger.Void {
+			s.rolled = append(s.rolled, at)
+			continue
 		}
-		s.kept = append(s.kept, plotter.XY{X: float64(i), Y: *r.ValBpb})
+		s.kept = append(s.kept, at)
 		s.titles = append(s.titles, label(r))
-		s.best = append(s.best, plotter.XY{X: float64(i), Y: best})
 	}
 	if len(s.kept) == 0 {
 		return s, failed("run it again when the baseline is measured", "nothing to plot: no experiment has a score that was kept")
 	}
 	s.best = append(s.best, plotter.XY{X: float64(s.last), Y: s.best[len(s.best)-1].Y})
-	s.lo, s.hi = shown(s.kept)
+	if n := len(s.confirmed); n > 0 {
+		s.confirmed = append(s.confirmed, plotter.XY{X: float64(s.last), Y: s.confirmed[n-1].Y})
+	}
+	s.lo, s.hi = shown(append(append(s.kept[:len(s.kept):len(s.kept)], s.rolled...), s.confirmed...))
 	for i, r := range results {
 		s.place(float64(i), r)
 	}
 	return s, nil
+}
+
+// follow brings the lines up to a decision: the incumbent, which a refuted keep
+// takes back, and what is confirmed. Without a policy that confirms the best is
+// the lowest score, since a simplification may cost a little.
+func (s *series) follow(x float64, r experiment.Result) {
+	best := r.Incumbent.ValBpb
+	switch n := len(s.best); {
+	case r.Incumbent.Commit == "" && r.Incumbent.Experiment == 0 && best == 0:
+		return // a baseline that has crashed
+	case len(r.Line) == 0 && (r.Verdict != experiment.Keep || r.ValBpb == nil):
+		return
+	case len(r.Line) == 0 && n > 0:
+		best = min(best, s.best[n-1].Y)
+	case n > 0 && s.best[n-1].Y == best:
+		best = math.NaN()
+	}
+	if !math.IsNaN(best) {
+		s.best = append(s.best, plotter.XY{X: x, Y: best})
+	}
+	in := ledger.Confirmed(r.Line)
+	if in == nil {
+		return
+	}
+	value := in.ValBpb
+	if in.Fresh != nil {
+		value = in.Fresh.ValBpb
+	}
+	if n := len(s.confirmed); n == 0 || s.confirmed[n-1].Y != value {
+		s.confirmed = append(s.confirmed, plotter.XY{X: x, Y: value})
+	}
 }
 
 // shown is the range of the axis: what was kept, and some room. Candidates that
@@ -81,6 +122,11 @@ func shown(kept plotter.XYs) (lo, hi float64) {
 // place sorts one result that was not kept.
 func (s *series) place(x float64, r experiment.Result) {
 	switch {
+	case r.Check != nil:
+		if r.ValBpb != nil && *r.ValBpb <= s.hi {
+			s.fresh = append(s.fresh, plotter.XY{X: x, Y: *r.ValBpb})
+			s.lo = min(s.lo, *r.ValBpb)
+		}
 	case r.Verdict == experiment.Crash:
 		s.crashed = append(s.crashed, plotter.XY{X: x, Y: s.lo})
 	case r.Verdict != experiment.Discard || r.ValBpb == nil: // kept, or a duplicate
@@ -128,7 +174,7 @@ func title(tag string, results []experiment.Result, s series) string {
 	var t experiment.Tally
 	for _, r := range results {
 		if r.Experiment > 0 {
-			t.Add(r.Verdict)
+			t.Count(r.Brief())
 		}
 	}
 	first, last := s.best[0].Y, s.best[len(s.best)-1].Y
@@ -175,6 +221,17 @@ func (s series) addBest(p *plot.Plot) error {
 	line.LineStyle = draw.LineStyle{Color: keptColor, Width: vg.Points(1.8)}
 	p.Add(line)
 	p.Legend.Add("running best", line)
+	if len(s.confirmed) == 0 {
+		return nil
+	}
+	sound, err := plotter.NewLine(s.confirmed)
+	if err != nil {
+		return err
+	}
+	sound.StepStyle = plotter.PostStep
+	sound.LineStyle = draw.LineStyle{Color: inkColor, Width: vg.Points(1.2), Dashes: []vg.Length{vg.Points(2), vg.Points(2)}}
+	p.Add(sound)
+	p.Legend.Add("confirmed by fresh seeds", sound)
 	return nil
 }
 
@@ -188,6 +245,8 @@ func (s series) addPoints(p *plot.Plot) error {
 		{"discarded", s.discarded, draw.GlyphStyle{Color: discardColor, Radius: vg.Points(2.5), Shape: draw.CircleGlyph{}}},
 		{"discarded, off the scale", s.above, draw.GlyphStyle{Color: discardColor, Radius: vg.Points(3), Shape: draw.TriangleGlyph{}}},
 		{"crashed", s.crashed, draw.GlyphStyle{Color: crashColor, Radius: vg.Points(3), Shape: draw.CrossGlyph{}}},
+		{"fresh seed of a keep", s.fresh, draw.GlyphStyle{Color: inkColor, Radius: vg.Points(2), Shape: draw.PlusGlyph{}}},
+		{"kept, then rolled back", s.rolled, draw.GlyphStyle{Color: keptColor, Radius: vg.Points(3.5), Shape: draw.RingGlyph{}}},
 		{"kept", s.kept, draw.GlyphStyle{Color: keptColor, Radius: vg.Points(4), Shape: draw.CircleGlyph{}}},
 	} {
 		if len(kind.points) == 0 {

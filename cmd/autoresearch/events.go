@@ -12,7 +12,11 @@ import (
 //	#3 keep 2.4312 (-0.0611) raise MatrixLR from 0.02 to 0.031
 //	#4 discard 2.4471 (+0.0159 worse) lower Depth from 4 to 3
 //	#5 crash (oom) raise Batch from 64 to 512
+//	#6 confirm #3: refuted 2.4702 (+0.0390) raise MatrixLR from 0.02 to 0.031
 func eventLine(r experiment.Result, s style) string {
+	if r.Check != nil {
+		return checkLine(r, s)
+	}
 	verdict := s.paint(verdictColor(r.Verdict), string(r.Verdict))
 	parts := []string{fmt.Sprintf("#%d", r.Experiment), verdict}
 	if r.ValBpb != nil {
@@ -23,6 +27,23 @@ func eventLine(r experiment.Result, s style) string {
 	}
 	if r.Reason != experiment.Baseline {
 		parts = append(parts, s.printable(r.Title))
+	}
+	return strings.Join(parts, " ")
+}
+
+// checkLine is a check: what it measures again, and whether that stands. The
+// difference is to the incumbent that it was decided against.
+func checkLine(r experiment.Result, s style) string {
+	outcome := string(r.Reason)
+	parts := []string{fmt.Sprintf("#%d %s: %s", r.Experiment, r.Check.Title(), s.paint(verdictColor(r.Verdict), outcome))}
+	if r.ValBpb != nil {
+		parts = append(parts, bpb(r.ValBpb))
+	}
+	if r.Against != nil && r.ValBpb != nil {
+		parts = append(parts, fmt.Sprintf("(%+.4f)", *r.ValBpb-r.Against.ValBpb))
+	}
+	if title := checkTitle(r); title != "" {
+		parts = append(parts, s.printable(title))
 	}
 	return strings.Join(parts, " ")
 }

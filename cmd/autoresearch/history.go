@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -48,16 +50,31 @@ func (a *app) printHistory(results []experiment.Result) {
 		width = 1 << 20 // a pipe gets whole titles
 	}
 	const format = "%4s  %-7s  %8s  %8s  %-14s  %8s  %-7s  %-6s  "
+	now := ledger.Standings(results)
 	head := fmt.Sprintf(format, "#", "verdict", "val_bpb", "change", "reason", "charged", "commit", "by")
+	if len(now) > 0 {
+		head += fmt.Sprintf("%-11s  ", "now")
+	}
 	a.line(s.paint(loud, s.clip(head+"title", width)))
 	for _, r := range results {
 		change := "-"
 		if r.Against != nil && r.ValBpb != nil {
 			change = fmt.Sprintf("%+.4f", *r.ValBpb-r.Against.ValBpb)
 		}
-		row := fmt.Sprintf(format, fmt.Sprint(r.Experiment), r.Verdict, bpb(r.ValBpb), change, r.Reason,
+		verdict, title := string(r.Verdict), r.Title
+		if r.Check != nil {
+			verdict, title = "check", strings.TrimSuffix(r.Check.Title()+": "+checkTitle(r), ": ")
+		}
+		row := fmt.Sprintf(format, fmt.Sprint(r.Experiment), verdict, bpb(r.ValBpb), change, r.Reason,
 			seconds(r.ChargedSeconds), experiment.ShortCommit(r.Commit), r.Proposer)
-		a.line(s.paint(rowColor(r.Verdict), s.clip(row+s.printable(r.Title), width)))
+		if len(now) > 0 {
+			row += fmt.Sprintf("%-11s  ", now[r.Experiment])
+		}
+		color := rowColor(r.Verdict)
+		if now[r.Experiment] == ledger.RolledBack || now[r.Experiment] == ledger.Void {
+			color = faint
+		}
+		a.line(s.paint(color, s.clip(row+s.printable(title), width)))
 	}
 }
 

@@ -101,6 +101,66 @@ func madeParallel(tag string) []experiment.Result {
 	return out
 }
 
+// madeConfirmed is a campaign of a policy that confirms: #1 is confirmed, #2,
+// which was made from it, is refuted and rolled back, #5 is void since its slot
+// has drifted, and #7 is a provisional keep.
+func madeConfirmed(tag string) []experiment.Result {
+	rows := []struct {
+		reason experiment.Reason
+		score  float64
+		title  string
+		check  *experiment.Check
+		line   []int
+	}{
+		{experiment.Baseline, 2.5923, "baseline", nil, []int{0}},
+		{experiment.Improved, 2.5312, "raise MatrixLR from 0.02 to 0.031", nil, []int{0, 1}},
+		{experiment.Improved, 2.5102, "raise WeightDecay from 0.1 to 0.12", nil, []int{0, 1, 2}},
+		{experiment.Confirmed, 2.5345, "", &experiment.Check{Of: 1, Purpose: experiment.Confirm}, []int{0, 1, 2}},
+		{experiment.Refuted, 2.5402, "", &experiment.Check{Of: 2, Purpose: experiment.Confirm}, []int{0, 1}},
+		{experiment.Worse, 2.7012, "lower Depth from 4 to 3", nil, []int{0, 1}},
+		{experiment.Drifted, 2.6001, "", &experiment.Check{Of: 1, Purpose: experiment.Drift, Slot: "train-b-0"}, []int{0, 1}},
+		{experiment.Improved, 2.5011, "lower Window from 256 to 128", nil, []int{1, 7}},
+	}
+	known := map[int]experiment.Incumbent{}
+	var out []experiment.Result
+	for n, row := range rows {
+		r := made(tag)[0]
+		r.Experiment, r.Sequence, r.Commit = n, n, fmt.Sprintf("%040x", 0xabc0000+n)
+		r.Verdict, r.Reason, r.Title, r.Check, r.Policy, r.FalseKeepRate = experiment.Keep, row.reason, row.title, row.check, "confirm/1", 0.05
+		r.ValBpb, r.DecidedAt = &row.score, madeAt.Add(time.Duration(n)*time.Minute)
+		r.Measurements[0].ValBpb, r.Measurements[0].Slot, r.Measurements[0].Class, r.Measurements[0].Sandbox = row.score, "train-b-0", "2 x Xeon", "namespaces, landlock"
+		switch row.reason {
+		case experiment.Worse, experiment.Refuted, experiment.Drifted:
+			r.Verdict = experiment.Discard
+		}
+		if n > 0 {
+			against := out[n-1].Incumbent
+			r.Against, r.Parent = &against, against.Commit
+		}
+		if row.check != nil {
+			row.check.Commit, r.Proposer, r.Measurements[0].AuditBpb = known[row.check.Of].Commit, "", row.score+0.04
+			r.Commit, r.Parent, r.Title = row.check.Commit, row.check.Commit, row.check.Title()
+		}
+		if row.reason == experiment.Drifted {
+			r.Voids = []int{5}
+		}
+		known[n] = experiment.Incumbent{Experiment: n, Commit: r.Commit, ValBpb: row.score, Runs: 1, Title: row.title, Confirmed: n == 0}
+		if n == 3 {
+			one := known[1]
+			one.Confirmed, one.Fresh = true, &experiment.Estimate{ValBpb: 2.5345, Runs: 4, Low: 2.5304, High: 2.5386}
+			one.Audit = &experiment.Audit{ValBpb: 2.5745, Runs: 4, Gap: 0.0012, StdErr: 0.002}
+			known[1] = one
+		}
+		for _, m := range row.line {
+			r.Line = append(r.Line, known[m])
+		}
+		r.Incumbent = r.Line[len(r.Line)-1]
+		r.Sum()
+		out = append(out, r)
+	}
+	return out
+}
+
 // writeMade puts a made-up campaign into a home, by the real ledger.
 func writeMade(home experiment.Home, tag string, limit int, results []experiment.Result) error {
 	ctx := context.Background()

@@ -124,6 +124,7 @@ best      2.4312  #6 lower Window from 256 to 128, <b>&"quoted"</b>
 baseline  2.5923  (-0.1611, -6.2 %; noise 0.0120)
 commit    000000000000000000000000000000000abc0006  (branch autoresearch/mar5)
 verdicts  2 kept  3 discarded  1 crashed
+`+provisionalNote+`
 budget    60s charged training time per run
 limits    100 experiments
 proposer  llm:3,hpo

@@ -27,7 +27,8 @@ import (
 //
 //	autoresearch ARGS...     the command
 //	made-ledger TAG LIMIT    puts a made-up campaign into ./.autoresearch;
-//	                         with a third word, one of parallel experiments
+//	                         with "parallel", one of parallel experiments; with
+//	                         "confirmed", one whose policy confirms
 //	made-campaign TAG [KEY]  puts one that was really decided, with its repository
 //	                         and artifacts, into ./home; signed with a key
 //	model-server NAME...     a language model's server, and OPENAI_BASE_URL;
@@ -142,7 +143,7 @@ func madeLedger() {
 	if err == nil {
 		results := made(os.Args[1])
 		if len(os.Args) > 3 {
-			results = madeParallel(os.Args[1])
+			results = map[string]func(string) []experiment.Result{"parallel": madeParallel, "confirmed": madeConfirmed}[os.Args[3]](os.Args[1])
 		}
 		err = writeMade(experiment.HomeDir, os.Args[1], limit, results)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -42,11 +43,12 @@ func newShow(a *app) *cobra.Command {
 // exhibit is all that the ledger keeps of an experiment, but for the model.
 type exhibit struct {
 	experiment.Result
-	Revision     int     `json:"revision"`          // how often it was given another parent before it was trained
-	ParentNumber *int    `json:"parent_experiment"` // null for the baseline
-	ProposalText string  `json:"proposal"`          // Markdown
-	Patch        string  `json:"patch"`
-	Curve        []point `json:"curve"`
+	Revision     int             `json:"revision"`           // how often it was given another parent before it was trained
+	ParentNumber *int            `json:"parent_experiment"`  // null for the baseline
+	Standing     ledger.Standing `json:"standing,omitempty"` // what has become of it, where the policy confirms
+	ProposalText string          `json:"proposal"`           // Markdown
+	Patch        string          `json:"patch"`
+	Curve        []point         `json:"curve"`
 }
 
 // exhibit collects an experiment. What a crash has not left behind is empty.
@@ -69,6 +71,11 @@ func (a *app) exhibit(ctx context.Context, tag string, n int) (exhibit, error) {
 	if e.ParentNumber, err = a.parent(ctx, tag, r.Parent); err != nil {
 		return exhibit{}, err
 	}
+	results, err := a.ledgerOf().Results(ctx, tag)
+	if err != nil {
+		return exhibit{}, err
+	}
+	e.Standing = ledger.Standings(results)[n]
 	for _, part := range []struct {
 		name string
 		into *string
@@ -169,6 +176,12 @@ func (a *app) printExhibit(e exhibit) {
 	if e.Message != "" {
 		a.line("why       " + s.printable(e.Message))
 	}
+	if text := standing(e.Standing); text != "" {
+		a.line("now       " + text)
+	}
+	if e.Check != nil {
+		a.line(fmt.Sprintf("check     trains the candidate of #%d again, with a fresh seed (%s)", e.Check.Of, e.Check.Purpose))
+	}
 	if e.Commit != "" {
 		a.line(fmt.Sprintf("commit    %s  (git --git-dir %s show %s)", e.Commit, a.near(a.home().Repo()), experiment.ShortCommit(e.Commit)))
 	}
@@ -185,9 +198,15 @@ func (a *app) printExhibit(e exhibit) {
 		a.line(fmt.Sprintf("program   %s  (%s)", e.Program[:min(12, len(e.Program))], a.near(a.home().Artifacts()+"/"+experiment.CampaignKey(e.Campaign, "program-"+e.Program+".md"))))
 	}
 	a.line(fmt.Sprintf("decided   as number %d in order, by %s at %s, threshold %.4f, noise %.4f", e.Sequence, e.Policy, e.DecidedAt.Local().Format("2006-01-02 15:04:05"), e.Threshold, e.Noise.StdDev))
+	if len(e.Voids) > 0 {
+		a.line("voids    " + hashes(e.Voids) + ": what they measured counts no more")
+	}
 	a.line("files     " + a.near(a.home().Artifacts()+"/"+experiment.Key(e.Campaign, e.Experiment, "")))
 	for i, m := range e.Measurements {
 		a.line(fmt.Sprintf("run %-5d %s", i, measurement(m, s)))
+		if text := circumstances(m); text != "" {
+			a.line("          " + s.printable(text))
+		}
 	}
 	a.block(s, "proposal", e.ProposalText)
 	a.printPatch(s, e.Patch)
@@ -226,6 +245,30 @@ func measurement(m experiment.Measurement, s style) string {
 	return fmt.Sprintf("%s  seed %d  charged %s  wall %s  %d steps  %s tokens  %s parameters  peak %.0f MB  attempts %d",
 		score, m.Seed, seconds(m.ChargedSeconds), seconds(m.WallSeconds), m.Steps, count(float64(m.Tokens)),
 		count(float64(m.Parameters)), float64(m.PeakBytes)/1e6, max(m.Attempts, 1))
+}
+
+// circumstances are where and how a run was confined, and what the hidden split
+// says.
+func circumstances(m experiment.Measurement) string {
+	var parts []string
+	for _, p := range []struct{ name, value string }{{"slot", m.Slot}, {"class", m.Class}, {"sandbox", m.Sandbox}} {
+		if p.value != "" {
+			parts = append(parts, p.name+" "+p.value)
+		}
+	}
+	if m.AuditBpb > 0 {
+		parts = append(parts, fmt.Sprintf("audit_bpb %.4f", m.AuditBpb))
+	}
+	return strings.Join(parts, "  ")
+}
+
+// hashes is " #3 #4".
+func hashes(numbers []int) string {
+	text := ""
+	for _, n := range numbers {
+		text += fmt.Sprintf(" #%d", n)
+	}
+	return text
 }
 
 // block writes a part with a heading, made safe for a terminal line by line.

@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 
+	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
 	"github.com/autoresearch-go/autoresearch/workflows"
@@ -149,7 +150,7 @@ func statusOf(c experiment.Campaign, results []experiment.Result) experiment.Sta
 		Limits: c.Settings.Limits, Budget: c.Settings.Budget, Proposer: c.Settings.Proposer, StartedAt: c.StartedAt,
 		Approval: c.Settings.Approval,
 	}
-	st.Tally = tally(results)
+	st.Best = ledger.Best(results)
 	for _, r := range results {
 		st.Recent = append(st.Recent, r.Brief())
 		st.Spent.Add(r.Spent)
@@ -167,9 +168,5 @@ func statusOf(c experiment.Campaign, results []experiment.Result) experiment.Sta
 	}
 	last := results[len(results)-1]
 	st.Noise = last.NoiseAfter
-	if in := last.Incumbent; in.Commit != "" {
-		st.Experiment, st.Commit, st.Title = in.Experiment, in.Commit, in.Title
-		st.ValBpb = &in.ValBpb
-	}
 	return st
 }

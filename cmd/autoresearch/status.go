@@ -187,6 +187,6 @@ func limits(l experiment.Limits) string {
 // briefLine is an experiment in one line, as far as a Brief knows it.
 func briefLine(b experiment.Brief, s style) string {
 	return eventLine(experiment.Result{
-		Experiment: b.Experiment, Verdict: b.Verdict, Reason: b.Reason, ValBpb: b.ValBpb, Title: b.Title,
+		Experiment: b.Experiment, Verdict: b.Verdict, Reason: b.Reason, ValBpb: b.ValBpb, Title: b.Title, Check: b.Check,
 	}, s)
 }

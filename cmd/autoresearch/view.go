@@ -29,6 +29,7 @@ func (v view) lines(width, height int, s style) []string {
 	} else {
 		p.add(loud, v.headline())
 		p.add(good, v.bestLine())
+		p.add(good, v.confirmedLine(s))
 	}
 	below := v.below(width, s)
 	if height <= 0 {
@@ -142,7 +143,7 @@ func (v view) headline() string {
 	for _, c := range []struct {
 		n    int
 		noun string
-	}{{st.Kept, "kept"}, {st.Discarded, "discarded"}, {st.Crashed, "crashed"}} {
+	}{{st.Kept, "kept"}, {st.Discarded, "discarded"}, {st.Crashed, "crashed"}, {st.Tally.Confirmed, "confirmed"}, {st.RolledBack, "rolled back"}} {
 		if c.n > 0 {
 			parts = append(parts, fmt.Sprintf("%d %s", c.n, c.noun))
 		}
@@ -190,6 +191,19 @@ func (v view) bestLine() string {
 	line := fmt.Sprintf("best  %s  #%d %s", bpb(st.ValBpb), st.Experiment, st.Title)
 	if b := st.Baseline; b != nil && st.Experiment > 0 {
 		line = fmt.Sprintf("best  %s (%+.4f since the baseline)  #%d %s", bpb(st.ValBpb), *st.ValBpb-b.ValBpb, st.Experiment, st.Title)
+	}
+	return line + provisionalAside(st.Best)
+}
+
+// confirmedLine is what fresh seeds say; "" where nobody asks them.
+func (v view) confirmedLine(s style) string {
+	in := v.status.Confirmed
+	if in == nil || in.Experiment == 0 && v.status.Experiment == 0 {
+		return ""
+	}
+	line := fmt.Sprintf("confirmed  %s  #%d %s", fresh(*in, s), in.Experiment, in.Title)
+	if in.Audit != nil && in.Audit.Overfit {
+		line += "  (overfit to the validation split)"
 	}
 	return line
 }

@@ -91,3 +91,19 @@ func TestUntouched(t *testing.T) {
 	}
 	t.Logf("%+v", r)
 }
+
+// A campaign that confirms its keeps verifies too, with every policy that there
+// is.
+func TestUntouchedWithChecks(t *testing.T) {
+	for _, name := range policy.Names() {
+		home, err := verifytest.Make(t.Context(), t.TempDir(), verifytest.Options{Tag: tag, Policy: name, Checks: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := run(t, options(home))
+		for _, f := range r.Findings {
+			t.Errorf("%s: %v", name, f)
+		}
+		t.Logf("%s: %d decisions", name, r.Decisions)
+	}
+}
