@@ -101,6 +101,7 @@ func (s Strength) Missing() (gaps []Gap) {
 		}
 	}
 	gap(s.Namespaces || s.Landlock > 0, "a run can read and change all files of this user")
+	gap(s.Namespaces || s.Landlock == 0 || s.Landlock >= truncation, "a run can truncate files of this user")
 	gap(s.Namespaces || s.Seccomp, "a run can use the network")
 	gap(s.Namespaces || s.Landlock > 0, "a run can look into other processes of this user")
 	gap(s.Namespaces || s.Landlock >= signalScope, "a run can send signals to other processes of this user")
@@ -108,8 +109,11 @@ func (s Strength) Missing() (gaps []Gap) {
 	return gaps
 }
 
-// signalScope is the version of Landlock that keeps signals inside.
-const signalScope = 6
+// What versions of Landlock can do first.
+const (
+	truncation  = 3
+	signalScope = 6 // and abstract sockets
+)
 
 // WeakError says that this machine cannot enforce what was required.
 type WeakError struct{ Gaps []Gap }

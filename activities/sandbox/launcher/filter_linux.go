@@ -54,7 +54,16 @@ var otherNamespaces = []uint64{
 	unix.CLONE_NEWUSER, unix.CLONE_NEWNS, unix.CLONE_NEWPID, unix.CLONE_NEWNET, unix.CLONE_NEWIPC, unix.CLONE_NEWUTS, unix.CLONE_NEWCGROUP,
 }
 
+// pretended succeed and do nothing, where Landlock is all that keeps files apart:
+// it does not look at these, and programs that set the mode or the time of a file
+// of their own do not expect that they cannot.
+var pretended = []string{
+	"chmod", "fchmodat", "fchmodat2", "chown", "lchown", "fchownat", "utime", "utimes", "futimesat", "utimensat",
+	"setxattr", "lsetxattr", "setxattrat", "removexattr", "lremovexattr", "removexattrat", "file_setattr",
+}
+
 const (
+	success        = seccomp.ActionErrno // with the error number 0, which the library's part would take for EPERM
 	notPermitted   = seccomp.ActionErrno | seccomp.Action(unix.EPERM)
 	notImplemented = seccomp.ActionErrno | seccomp.Action(unix.ENOSYS)
 	noSuchFamily   = seccomp.ActionErrno | seccomp.Action(unix.EAFNOSUPPORT)
@@ -100,6 +109,13 @@ func (p *Plan) program() ([]bpf.RawInstruction, error) {
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: uint32(native.ID), SkipTrue: 1}, refuse,
 		bpf.LoadAbsolute{Off: 0, Size: 4}, // seccomp_data.nr
 		bpf.JumpIf{Cond: bpf.JumpLessOrEqual, Val: newestKnown, SkipTrue: 1}, refuse,
+	}
+	if !p.Namespaces {
+		for _, name := range known(native, pretended) {
+			guard = append(guard,
+				bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: uint32(native.SyscallNames[name]), SkipTrue: 1},
+				bpf.RetConstant{Val: uint32(success)})
+		}
 	}
 	return bpf.Assemble(append(guard, rest...))
 }
