@@ -27,9 +27,14 @@ func (c Confined) Run(ctx context.Context, s Spec) (Outcome, error) {
 }
 
 // Clear implements Sandbox. The mark in the environment is the launcher's, too;
-// what goes on inside its namespace ends with it.
+// what goes on inside its namespace ends with it, and its control group is empty
+// then.
 func (c Confined) Clear(ctx context.Context, prefix string) error {
-	return Process{}.Clear(ctx, prefix)
+	err := Process{}.Clear(ctx, prefix)
+	if err == nil && c.strength.Cgroup != "" {
+		clearGroups(prefix)
+	}
+	return err
 }
 
 // Strength is what confines the programs.
@@ -50,7 +55,14 @@ func (c Confined) prepare(s Spec) (*starter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &starter{cmd: st.cmd, stage: st, isolation: c.strength.String()}, nil
+	isolation := c.strength
+	if isolation.Cgroup != "" {
+		// One that cannot be made, say because there are too many, costs precision.
+		if st.group, err = newGroup(s.ID, s.Memory, s.processes()); err != nil {
+			isolation.Cgroup = ""
+		}
+	}
+	return &starter{cmd: st.cmd, stage: st, isolation: isolation.String()}, nil
 }
 
 // sharedMemory bounds /dev/shm, whose files are memory that no process holds.

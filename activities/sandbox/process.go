@@ -156,7 +156,7 @@ func (c *child) watch() error {
 	if err := c.tree.scan(); err != nil {
 		return fmt.Errorf("watching %s: %w", filepath.Base(c.spec.Path), err)
 	}
-	s := Sample{CPU: c.tree.cpu(), Wall: time.Since(c.began), Memory: c.tree.memory(), Processes: c.tree.processes()}
+	s := Sample{CPU: max(c.tree.cpu(), c.stage.used()), Wall: time.Since(c.began), Memory: c.tree.memory(), Processes: c.tree.processes()}
 	c.peak = max(c.peak, s.Memory)
 	if err := c.exceeded(s, c.tree.threads()); err != nil {
 		return err
@@ -199,6 +199,7 @@ func (c *child) finish() (Outcome, error) {
 	state := c.cmd.ProcessState
 	status := c.stage.end(state)
 	cpu, err := c.tree.end(max(0, state.UserTime()+state.SystemTime()-c.stage.own()))
+	cpu = max(cpu, c.stage.used())
 	c.stage.close()
 	c.out.close(time.Second)
 

@@ -77,10 +77,11 @@ func TotalMemory() int64 { return 0 }
 // stage is the launcher, which only Linux has.
 type stage struct{}
 
-func (*stage) begin() error       { return nil }
-func (*stage) stays() bool        { return false }
-func (*stage) own() time.Duration { return 0 }
-func (*stage) close()             {}
+func (*stage) begin() error        { return nil }
+func (*stage) stays() bool         { return false }
+func (*stage) own() time.Duration  { return 0 }
+func (*stage) used() time.Duration { return 0 }
+func (*stage) close()              {}
 func (*stage) end(state *os.ProcessState) syscall.WaitStatus {
 	status, _ := state.Sys().(syscall.WaitStatus)
 	return status

@@ -25,6 +25,7 @@ type stage struct {
 	news   *os.File // its reports come out here
 	reader *bufio.Reader
 	theirs []*os.File // the launcher's ends
+	group  *group
 
 	began, ended launcher.Report
 }
@@ -66,6 +67,9 @@ func (st *stage) begin() error {
 		f.Close()
 	}
 	st.theirs = nil
+	if err := st.group.add(st.cmd.Process.Pid); err != nil { // it waits for its plan
+		return err
+	}
 	text, err := json.Marshal(st.plan)
 	if err != nil {
 		return err
@@ -126,10 +130,21 @@ func (st *stage) own() time.Duration {
 	return time.Duration(max(st.began.CPU, st.ended.CPU))
 }
 
+// used is what the program's control group says that it has used; 0 without one.
+func (st *stage) used() time.Duration {
+	if st == nil {
+		return 0
+	}
+	return max(0, st.group.cpu()-st.own())
+}
+
+// close lets go of everything, after the last process has ended.
 func (st *stage) close() {
 	if st == nil {
 		return
 	}
+	st.group.kill()
+	st.group.remove()
 	for _, f := range append(st.theirs, st.order, st.news) {
 		f.Close()
 	}

@@ -13,7 +13,7 @@ import (
 // probe tries what cannot be asked for: namespaces are there and forbidden in
 // too many ways (sysctls, AppArmor, a container's filter).
 func probe() Strength {
-	s := Strength{Landlock: launcher.Landlock(), Seccomp: launcher.Seccomp()}
+	s := Strength{Landlock: launcher.Landlock(), Seccomp: launcher.Seccomp(), Cgroup: groups()}
 	var first error
 	for _, try := range []Strength{
 		{Namespaces: true, Proc: true},
@@ -23,7 +23,7 @@ func probe() Strength {
 		if try.asRoot && os.Geteuid() != 0 {
 			continue
 		}
-		try.Landlock, try.Seccomp = s.Landlock, s.Seccomp
+		try.Landlock, try.Seccomp, try.Cgroup = s.Landlock, s.Seccomp, s.Cgroup
 		err := try.trial()
 		if err == nil {
 			return try
@@ -33,7 +33,7 @@ func probe() Strength {
 		}
 	}
 	s.why = first.Error()
-	for _, try := range []Strength{s, {Seccomp: s.Seccomp}, {Landlock: s.Landlock}} {
+	for _, try := range []Strength{s, {Seccomp: s.Seccomp, Cgroup: s.Cgroup}, {Landlock: s.Landlock, Cgroup: s.Cgroup}} {
 		if try.Any() && try.trial() == nil {
 			try.why = s.why
 			return try
