@@ -1,7 +1,6 @@
 package target
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -53,6 +52,14 @@ type stop struct{ failure *experiment.Failure }
 
 func (s *stop) Error() string { return s.failure.Message }
 
+// errKilled: a signal that was not ours. It says nothing about the candidate the
+// first times.
+var errKilled = errors.New("the trainer was stopped by somebody else")
+
+// maxKills is how many attempts at a run may end so. A service that is restarted
+// ends some; a program that kills itself would have its slot for ever.
+const maxKills = 8
+
 func timeout(format string, args ...any) *experiment.Failure {
 	return &experiment.Failure{Reason: experiment.Timeout, Message: fmt.Sprintf(format, args...)}
 }
@@ -72,7 +79,7 @@ func ended(o sandbox.Outcome, dir string) end {
 	case o.Stopped != nil:
 		return end{err: fmt.Errorf("the trainer was stopped: %w", o.Stopped)}
 	case o.Signal == syscall.SIGKILL, o.Signal == syscall.SIGTERM, o.Signal == syscall.SIGINT, o.Signal == syscall.SIGHUP, o.ExitCode == exitStopped:
-		return end{err: fmt.Errorf("the trainer was stopped by somebody else (exit code %d %v)", o.ExitCode, o.Signal)}
+		return end{err: fmt.Errorf("%w (exit code %d %v)", errKilled, o.ExitCode, o.Signal)}
 	}
 	if err := diskFull(o.Tail); err != nil && !ofTheProgram(o.ExitCode) {
 		return end{err: fmt.Errorf("the trainer could not go on: %w", err)}
@@ -172,15 +179,4 @@ func clip(s string, n int) string {
 		s = strings.ToValidUTF8(s[:n], "") + "..."
 	}
 	return s
-}
-
-// readSmallJSON reads a file that the candidate's process has written; it says
-// whether there was one that could be read.
-func readSmallJSON(path string, v any) bool {
-	info, err := os.Lstat(path)
-	if err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
-		return false
-	}
-	text, err := os.ReadFile(path)
-	return err == nil && json.Unmarshal(text, v) == nil
 }

@@ -20,10 +20,18 @@ import (
 // entry is one line of a journal. Charged counts from the start of the run,
 // Wall from the start of the attempt.
 type entry struct {
-	Checkpoint string        `json:"checkpoint,omitempty"` // the newest one then
+	Checkpoint string        `json:"checkpoint,omitempty"`  // the newest one then
+	Modified   int64         `json:"modified_ns,omitempty"` // its file's time: one that is written again costs what it costs then
+	Killed     bool          `json:"killed,omitempty"`      // the attempt ended by a signal that was not ours
 	Charged    time.Duration `json:"charged_ns"`
 	Wall       time.Duration `json:"wall_ns"`
 	Peak       int64         `json:"peak_memory_bytes"`
+}
+
+// same says whether two entries saw the same file as the newest checkpoint.
+// Journals of old do not say when theirs was written.
+func (e entry) same(o entry) bool {
+	return e.Checkpoint == o.Checkpoint && (e.Modified == o.Modified || e.Modified == 0 || o.Modified == 0)
 }
 
 func journalPath(dir string) string { return filepath.Clean(dir) + ".journal" }
@@ -47,7 +55,7 @@ func openJournal(dir string) (*journal, error) {
 
 // note adds an entry when a checkpoint is new, and else once a second.
 func (j *journal) note(e entry) error {
-	if e.Checkpoint == j.last.Checkpoint && e.Wall-j.last.Wall < time.Second {
+	if e.same(j.last) && e.Wall-j.last.Wall < time.Second {
 		return nil
 	}
 	return j.add(e)
@@ -61,7 +69,7 @@ func (j *journal) add(e entry) error {
 	if _, err := j.f.Write(append(line, '\n')); err != nil {
 		return err
 	}
-	if e.Checkpoint != j.last.Checkpoint {
+	if !e.same(j.last) {
 		err = j.f.Sync() // the checkpoint survives a power cut, and so must its price
 	}
 	j.last = e
@@ -104,7 +112,11 @@ func checkpoints(dir string) (list []checkpoint) {
 	for _, e := range entries {
 		c := checkpoint{path: filepath.Join(dir, checkpointsDir, e.Name())}
 		_, err := fmt.Sscanf(e.Name(), "step-%d.ckpt", &c.step)
-		if err == nil && filepath.Ext(e.Name()) == ".ckpt" && e.Type().IsRegular() && c.step > 0 {
+		if err != nil || filepath.Ext(e.Name()) != ".ckpt" || !e.Type().IsRegular() || c.step <= 0 {
+			continue
+		}
+		if info, err := e.Info(); err == nil { // else it is gone
+			c.Checkpoint, c.Modified = e.Name(), info.ModTime().UnixNano()
 			list = append(list, c)
 		}
 	}
@@ -138,16 +150,28 @@ func earlier(dirs []string) (list []checkpoint, wall time.Duration, err error) {
 		last := entries[len(entries)-1]
 		wall += last.Wall
 		for _, c := range checkpoints(dir) {
-			// One that appeared after the last look costs at least what was
-			// charged then.
-			c.entry = last
-			if i := slices.IndexFunc(entries, func(e entry) bool { return e.Checkpoint == filepath.Base(c.path) }); i >= 0 {
-				c.entry = entries[i]
+			// One that appeared, or changed, after the last look costs at least
+			// what was charged then.
+			price := last
+			if i := slices.IndexFunc(entries, c.same); i >= 0 {
+				price = entries[i]
 			}
+			c.entry = price
 			list = append(list, c)
 		}
 	}
 	return list, wall, nil
+}
+
+// kills counts the earlier attempts that were ended by a signal of somebody else.
+func kills(dirs []string) (n int) {
+	for _, dir := range dirs {
+		entries, _ := readJournal(dir) // earlier has complained
+		if slices.ContainsFunc(entries, func(e entry) bool { return e.Killed }) {
+			n++
+		}
+	}
+	return n
 }
 
 // adopt puts the checkpoint into the run directory dir, so that an attempt needs

@@ -79,6 +79,9 @@ func (g *GoGPT) attempt(ctx context.Context, s TrainSpec, from checkpoint, wall 
 	if from.step > 0 {
 		args = append(args, "--resume", from.path, "--charged", from.Charged.String())
 	}
+	if err := clearResults(s.Dir); err != nil {
+		return r, false, err
+	}
 	w, err := newWatcher(s, g.limits, from, report)
 	if err != nil {
 		return r, false, err
@@ -115,6 +118,8 @@ type watcher struct {
 	lastAt   time.Duration
 	reported time.Duration // wall time of the last report
 	peak     int64
+	memory   int64 // bytes held at the last sample
+	held     int64 // and at the one before the newest line was there
 }
 
 func newWatcher(s TrainSpec, l limits, from checkpoint, report func(Progress)) (*watcher, error) {
@@ -125,8 +130,8 @@ func newWatcher(s TrainSpec, l limits, from checkpoint, report func(Progress)) (
 	// The first entry is there before the process is, so that a checkpoint has
 	// a price even if everything is killed before the first sample.
 	start := entry{Charged: from.Charged, Peak: from.Peak}
-	if from.step > 0 { // the checkpoint lies in our directory now
-		start.Checkpoint = filepath.Base(from.path)
+	if newest := newestCheckpoint(s.Dir); from.step > 0 { // it lies in our directory now
+		start.Checkpoint, start.Modified = newest.Checkpoint, newest.Modified
 	}
 	if err := j.add(start); err != nil {
 		return nil, errors.Join(err, j.f.Close())
@@ -153,8 +158,9 @@ func (w *watcher) charge(cpu time.Duration, claimed float64) time.Duration {
 // what the next attempt needs to know.
 func (w *watcher) watch(s sandbox.Sample) error {
 	if m, ok := w.metrics.read(); ok {
-		w.last, w.lastAt = m, s.Wall
+		w.last, w.lastAt, w.held = m, s.Wall, w.memory
 	}
+	w.memory = s.Memory
 	charged := w.charge(s.CPU, w.last.Charged)
 	w.peak = max(w.peak, s.Memory)
 	if err := w.note(charged, s.Wall); err != nil {
@@ -179,7 +185,7 @@ func (w *watcher) overdue(s sandbox.Sample) *experiment.Failure {
 	// A run writes about a thousand lines, so that those of a long one are far
 	// apart on a busy machine.
 	hang := w.limits.hang + wallSlack*budget/1000
-	charged := w.charge(s.CPU, 0)
+	charged := w.charge(s.CPU, 0) // with all of the allowance
 	switch {
 	case charged > hardStop(budget):
 		return timeout("the run used %.1f s of its budget of %.1f s and did not end; the last step was %d", charged.Seconds(), budget.Seconds(), w.last.Step)
@@ -199,7 +205,7 @@ func hardStop(budget time.Duration) time.Duration {
 func (w *watcher) note(charged, wall time.Duration) error {
 	e := entry{Charged: charged, Wall: wall, Peak: max(w.peak, w.from.Peak)}
 	if newest := newestCheckpoint(w.spec.Dir); newest.step > 0 {
-		e.Checkpoint = filepath.Base(newest.path)
+		e.Checkpoint, e.Modified = newest.Checkpoint, newest.Modified
 	}
 	return w.journal.note(e)
 }
@@ -207,10 +213,11 @@ func (w *watcher) note(charged, wall time.Duration) error {
 // finish takes the last figures and says how the run ended.
 func (w *watcher) finish(o sandbox.Outcome) end {
 	if m, ok := w.metrics.read(); ok {
-		w.last = m
+		w.last, w.held = m, w.memory
 	}
 	w.peak = max(w.peak, o.PeakBytes)
 	e := ended(o, w.spec.Dir)
+	said := claims{done: e.done, last: w.last, contradicted: w.metrics.wrong}
 	if e.done != nil {
 		w.last.Charged = e.done.ChargedSeconds
 	}
@@ -218,8 +225,47 @@ func (w *watcher) finish(o sandbox.Outcome) end {
 	if err := w.note(charged, o.Wall); err != nil && e.err == nil {
 		e = end{err: fmt.Errorf("recording the time charged: %w", err)}
 	}
+	if errors.Is(e.err, errKilled) {
+		e = w.killed(e)
+	}
 	if budget := w.spec.Budget.Std(); e.done != nil && w.charge(o.CPU, 0) > hardStop(budget) {
 		e = end{failure: timeout("the run used %.1f s of its budget of %.1f s", charged.Seconds(), budget.Seconds())}
+	}
+	return w.believe(e, said, o)
+}
+
+// killed counts an attempt that a signal has ended.
+func (w *watcher) killed(e end) end {
+	last := w.journal.last
+	last.Killed = true
+	if err := w.journal.add(last); err != nil {
+		return end{err: fmt.Errorf("recording the end of the attempt: %w", err)}
+	}
+	if n := 1 + kills(w.spec.Resume); n >= maxKills {
+		return end{failure: &experiment.Failure{Reason: experiment.RunFailed, Message: fmt.Sprintf("%d attempts at the run were ended by a signal, and not by us; the last step was %d", n, w.last.Step)}}
+	}
+	return e
+}
+
+// believe holds what the trainer says against what was measured. A run that
+// failed anyway keeps its failure, but not figures that cannot be.
+func (w *watcher) believe(e end, said claims, o sandbox.Outcome) end {
+	m := measured{
+		low: w.charge(o.CPU, 0), high: w.charge(o.CPU, -1), cores: w.spec.Cores, held: w.held, peak: w.peak,
+	}
+	if info, err := os.Lstat(filepath.Join(w.spec.Dir, modelFile)); err == nil {
+		m.model = info.Size()
+	}
+	f := plausible(said, m)
+	if f == nil && e.done != nil {
+		f = strays(w.spec.Dir)
+	}
+	if f == nil {
+		return e
+	}
+	w.last = metrics{Charged: -1} // nothing of it: the charge is what was used, all of it
+	if e.done != nil {
+		e = end{failure: f}
 	}
 	return e
 }

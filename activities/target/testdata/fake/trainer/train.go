@@ -63,7 +63,52 @@ func main() {
 	if string(play) != "nomodel" {
 		os.WriteFile(filepath.Join(*run, "model.safetensors"), fmt.Appendf(nil, "fake model %d %s", *seed, play), 0o644)
 	}
-	write("done.json", map[string]any{"steps": last, "tokens": 100 * last, "charged_seconds": 1000, "parameters": 7})
+	end := map[string]any{"steps": last, "tokens": 100 * last, "charged_seconds": used(), "parameters": 7}
+	leave(strings.TrimSpace(string(play)), end)
+	write("done.json", end)
+}
+
+// used is what the run was charged, as the real trainer reckons, but that its
+// start is not free.
+func used() float64 {
+	sum := time.Duration(0)
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		syscall.Getrusage(who, &u)
+		sum += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	return (*charged + sum/time.Duration(max(1, *cores))).Seconds()
+}
+
+// leave is how a trainer that has ended well lies about it.
+func leave(play string, done map[string]any) {
+	model, metrics := filepath.Join(*run, "model.safetensors"), filepath.Join(*run, "metrics.jsonl")
+	switch play {
+	case "braggart":
+		done["tokens"] = int64(1) << 60
+	case "forgetful":
+		done["steps"] = 3
+	case "overcharged":
+		done["charged_seconds"] = 1000
+	case "rewritten":
+		os.WriteFile(metrics, []byte(`{"step":9,"tokens":900}`+"\n"+`{"step":4,"tokens":900}`+"\n"), 0o644)
+	case "linked":
+		os.Remove(model)
+		os.Symlink(filepath.Join(*data, "play"), model)
+	case "shared":
+		os.Remove(model)
+		os.Link(filepath.Join(*data, "play"), model)
+	case "piped":
+		os.Remove(metrics)
+		syscall.Mkfifo(metrics, 0o644)
+		time.Sleep(time.Second) // to be looked at
+	case "stray":
+		os.WriteFile(filepath.Join(*run, "notes.txt"), nil, 0o644)
+	case "sparse":
+		os.Truncate(model, 1<<40)
+	case "hidden":
+		os.Mkdir(filepath.Join(*run, ".cache"), 0o755)
+	}
 }
 
 func perform(play string, step int, last *int) {
@@ -125,7 +170,7 @@ func metrics(step int) {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Fprintf(f, `{"step":%d,"charged_seconds":%g,"tokens":%d,"loss":%g}`+"\n", step, 1000.0, 100*step, 5-float64(step)/100)
+	fmt.Fprintf(f, `{"step":%d,"charged_seconds":%g,"tokens":%d,"loss":%g}`+"\n", step, used(), 100*step, 5-float64(step)/100)
 	f.Close()
 }
 
