@@ -19,6 +19,8 @@ type book struct {
 	slots map[string]*slot
 	order []string // of the slots
 
+	simple map[int]bool // candidates that were kept for their size
+
 	tests int          // candidates that were tested with fresh seeds
 	test  map[int]int  // which test, from 1, by candidate
 	found []int        // tests that have confirmed, ascending
@@ -50,7 +52,7 @@ type gap struct {
 func read(in Input) *book {
 	b := &book{
 		prior: in.PriorStdDev, void: map[int]bool{}, runs: map[int][]run{}, fails: map[int]int{}, slots: map[string]*slot{},
-		test: map[int]int{}, done: map[int]bool{}, sds: map[string]experiment.Noise{}, offsets: map[string]float64{},
+		simple: map[int]bool{}, test: map[int]int{}, done: map[int]bool{}, sds: map[string]experiment.Noise{}, offsets: map[string]float64{},
 	}
 	for i := range in.Past {
 		for _, n := range in.Past[i].Voids {
@@ -90,6 +92,7 @@ func (b *book) add(r *experiment.Result) {
 	switch {
 	case b.void[r.Experiment] || r.Verdict == "": // the present one is counted when it is asked for
 	case r.Check == nil:
+		b.simple[of] = r.Reason == experiment.Simpler
 		if good > 0 && r.Against != nil && r.ValBpb != nil {
 			b.gaps = append(b.gaps, gap{r.Measurements[0].Slot, *r.ValBpb - r.Against.ValBpb})
 		}
@@ -106,9 +109,12 @@ func (b *book) tested(r *experiment.Result, of int) {
 	if r.Check.Purpose == experiment.Drift || b.done[of] {
 		return
 	}
+	b.done[of] = r.Reason == experiment.Confirmed
+	if b.simple[of] { // it claims no gain
+		return
+	}
 	b.number(of)
-	if r.Reason == experiment.Confirmed {
-		b.done[of] = true
+	if b.done[of] {
 		b.found = append(b.found, b.test[of])
 	}
 }

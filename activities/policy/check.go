@@ -74,16 +74,15 @@ func (j *judgement) before(i int) int {
 	return 0
 }
 
-// needs is the gain that confirms. A simplification claims that it loses less
-// than one noise unit, an improvement that it gains. The level is spent in equal
-// parts over the runs.
+// needs is the gain that confirms. The level is spent in equal parts over the
+// runs. A simplification claims no gain but that it loses less than one noise
+// unit, at the stated rate each time.
 func (j *judgement) needs(c comparison, it experiment.Incumbent) float64 {
-	level := j.book.level(it.Experiment, j.FalseKeepRate) / float64(j.Looks)
-	need := studentsT(c.dof).Quantile(1-level) * c.se
-	if j.simpler(it) {
-		need -= simplerLossSum * j.book.noise("").StdDev
+	if j.book.simple[it.Experiment] {
+		return studentsT(c.dof).Quantile(1-j.FalseKeepRate)*c.se - simplerLossSum*j.book.noise("").StdDev
 	}
-	return need
+	level := j.book.level(it.Experiment, j.FalseKeepRate) / float64(j.Looks)
+	return studentsT(c.dof).Quantile(1-level) * c.se
 }
 
 // refuteAt is the z below which a keep is refuted, after so many fresh runs.
@@ -92,20 +91,10 @@ func (j *judgement) refuteAt(runs int, it experiment.Incumbent) float64 {
 	if j.Looks > 1 {
 		at += (j.RefuteLast - j.RefuteFirst) * float64(min(runs, j.Looks)-1) / float64(j.Looks-1)
 	}
-	if j.simpler(it) {
+	if j.book.simple[it.Experiment] {
 		at -= 1.5
 	}
 	return at
-}
-
-// simpler says whether a member of the line was kept for its size.
-func (j *judgement) simpler(it experiment.Incumbent) bool {
-	for i := len(j.in.Past) - 1; i >= 0; i-- {
-		if r := &j.in.Past[i]; r.Experiment == it.Experiment && r.Check == nil {
-			return r.Reason == experiment.Simpler
-		}
-	}
-	return false
 }
 
 // rollBack ends the line before member i. What came after it was never compared

@@ -19,6 +19,14 @@ type trace struct {
 	name, about string
 	prior       float64
 	results     []experiment.Result
+	policy      Policy // nil is threshold/1
+}
+
+func (tr trace) judge() Policy {
+	if tr.policy == nil {
+		return Threshold{}
+	}
+	return tr.policy
 }
 
 // ran is an experiment with these scores; fell is one that got no candidate.
@@ -47,7 +55,7 @@ func made(n, parent int, r experiment.Result) experiment.Result {
 	return r
 }
 
-var traces = []trace{
+var thresholdTraces = []trace{
 	{"ordinary", "an ordinary evening on a CPU: gains, near misses, losses", 0.02, []experiment.Result{
 		ran("baseline", 1000, 2.5743, 2.5612, 2.5898),
 		ran("raise MatrixLR from 0.02 to 0.031", 1000, 2.5132),
@@ -57,7 +65,7 @@ var traces = []trace{
 		fell("raise MatrixLR from 0.02 to 0.031", experiment.Duplicate, "the same program as experiment 1"),
 		ran("lower Warmup from 0.05 to 0.01", 1000, 2.4090),
 		ran("switch Window from SSSL to SL", 1000, 2.4090),
-	}},
+	}, nil},
 	{"failures", "every way to fail, and a campaign that goes on", 0.02, []experiment.Result{
 		ran("baseline", 1000, 2.58, 2.57, 2.59),
 		fell("a typing error", experiment.InvalidEdit, "train.go: the search text does not stand in the file"),
@@ -77,7 +85,7 @@ var traces = []trace{
 		ran("no runs at all", 1000),
 		fell("a failure without words", "", ""),
 		ran("a good one", 1000, 2.41),
-	}},
+	}, nil},
 	{"simpler", "simplifications: each may cost a quarter of the noise, all together one noise unit", 0.02, []experiment.Result{
 		ran("baseline", 1000, 2.5, 2.5, 2.5),
 		ran("0.9 % fewer tokens are too few", 991, 2.5),
@@ -93,14 +101,14 @@ var traces = []trace{
 		ran("an improvement starts the count again", 700, 2.40),
 		ran("so this may cost a quarter again", 600, 2.404),
 		ran("much simpler and much worse", 100, 2.6),
-	}},
+	}, nil},
 	{"confirmed", "several runs of a candidate: a smaller threshold, and a better estimate of the noise", 0.02, []experiment.Result{
 		ran("baseline", 1000, 2.46, 2.52, 2.58, 2.44, 2.55),
 		ran("one run is not enough for this gain", 1000, 2.44),
 		ran("the same gain over three runs is", 1000, 2.44, 2.46, 2.42),
 		ran("five runs, no gain", 1000, 2.45, 2.43, 2.44, 2.46, 2.42),
 		ran("five runs, clearly better", 1000, 2.35, 2.36, 2.34, 2.35, 2.36),
-	}},
+	}, nil},
 	{"gpu", "a GPU with little noise and one baseline run: more decimals", 0.0005, []experiment.Result{
 		ran("baseline", 4000, 0.997900),
 		ran("halve batch 524K to 262K", 4000, 0.986041),
@@ -109,7 +117,7 @@ var traces = []trace{
 		ran("warmdown 0.5 to 0.7", 4000, 0.981201),
 		ran("depth 10 aspect 51", 4000, 0.984340),
 		ran("drop the gate", 3800, 0.981700),
-	}},
+	}, nil},
 	{"parallel", "four slots: experiments are decided in another order than they began, some from an incumbent that is none any more", 0.02, []experiment.Result{
 		ran("baseline", 1000, 2.58, 2.57, 2.59),
 		made(2, 0, ran("halve BatchSize from 8 to 4", 1000, 2.51)),
@@ -121,18 +129,20 @@ var traces = []trace{
 		made(9, 4, broke("a crash on a stale parent", experiment.NaN, "loss is NaN at step 12")),
 		made(8, 4, ran("as good as the incumbent and simpler, a change to it", 980, 2.443)),
 		made(10, 8, ran("a gain on the incumbent", 980, 2.37)),
-	}},
+	}, nil},
 	{"stillborn", "a baseline that fails ends the campaign before it starts", 0.02, []experiment.Result{
 		broke("baseline", experiment.Timeout, "no step for 60 s", 2.58, 2.57),
 		ran("never decided", 1000, 2.0),
-	}},
+	}, nil},
 }
+
+var traces = append(thresholdTraces, confirmTraces...)
 
 func (tr trace) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\npolicy %s, prior sd %g\n\n", tr.about, Threshold{}.Name(), tr.prior)
+	fmt.Fprintf(&b, "%s\npolicy %s, prior sd %g\n\n", tr.about, tr.judge().Name(), tr.prior)
 	results := numbered(tr.results)
-	for i, d := range Replay(Threshold{}, tr.prior, results) {
+	for i, d := range Replay(tr.judge(), tr.prior, results) {
 		r, from := results[i], ""
 		if r.Parent != "" {
 			from = ", a change to " + r.Parent
@@ -141,6 +151,7 @@ func (tr trace) String() string {
 		fmt.Fprintf(&b, "    val_bpb %s, threshold %.6f | incumbent %d: %.6f, %d runs, %d tokens, given away %.6f | noise %.6f, dof %g\n",
 			shown(d.ValBpb), d.Threshold, d.Incumbent.Experiment, d.Incumbent.ValBpb, d.Incumbent.Runs, d.Incumbent.SyntaxTokens,
 			d.Incumbent.GivenAway, d.Noise.StdDev, d.Noise.DoF)
+		b.WriteString(confirming(d))
 	}
 	return b.String()
 }
@@ -155,6 +166,9 @@ func numbered(results []experiment.Result) []experiment.Result {
 			r.Experiment = i
 		}
 		r.Commit = fmt.Sprintf("c%d", r.Experiment)
+		if r.Check != nil {
+			r.Commit = fmt.Sprintf("c%d", r.Check.Of)
+		}
 	}
 	return results
 }
@@ -189,7 +203,7 @@ func TestGoldenTraces(t *testing.T) {
 func TestTracesCoverEveryReason(t *testing.T) {
 	seen := map[experiment.Reason]bool{}
 	for _, tr := range traces {
-		for _, d := range Replay(Threshold{}, tr.prior, numbered(tr.results)) {
+		for _, d := range Replay(tr.judge(), tr.prior, numbered(tr.results)) {
 			seen[d.Reason] = true
 		}
 	}
@@ -197,6 +211,7 @@ func TestTracesCoverEveryReason(t *testing.T) {
 		experiment.Baseline, experiment.Improved, experiment.Simpler, experiment.Worse, experiment.WithinNoise, experiment.Duplicate, experiment.Rejected,
 		experiment.InvalidEdit, experiment.BuildFailed, experiment.NotCausal, experiment.NotExportable, experiment.OOM, experiment.NaN,
 		experiment.Timeout, experiment.KilledEarly, experiment.Tampered, experiment.RunFailed, experiment.Infra,
+		experiment.Confirmed, experiment.Unresolved, experiment.Refuted, experiment.Steady, experiment.Drifted,
 	} {
 		if !seen[r] {
 			t.Errorf("no golden trace shows the reason %s", r)

@@ -128,12 +128,6 @@ func (b *book) compare(before, after []run) comparison {
 	}
 }
 
-// chance is the probability of a gain like this, or more, where there is none
-// beyond the margin.
-func (c comparison) chance(margin float64) float64 {
-	return studentsT(c.dof).Survival((c.gain - margin) / c.se)
-}
-
 func (c comparison) z() float64 { return c.gain / c.se }
 
 // audit compares what a candidate has gained on the validation split with what

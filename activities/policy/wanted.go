@@ -73,7 +73,7 @@ func (j *judgement) confirmations() (out []experiment.Check) {
 // when there is time.
 func (j *judgement) urgent(i int) bool {
 	line := j.d.Line
-	if len(line)-i >= j.Tail || j.Worth == 0 && len(j.book.fresh(line[i].Experiment)) > 0 {
+	if len(line)-i >= j.Tail {
 		return true
 	}
 	all, sd := j.estimates(line), j.book.noise("").StdDev
