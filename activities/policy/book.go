@@ -25,6 +25,7 @@ type book struct {
 	test  map[int]int  // which test, from 1, by candidate
 	found []int        // tests that have confirmed, ascending
 	done  map[int]bool // candidates that are confirmed
+	when  map[int]int  // the decision that has confirmed them
 
 	gaps    []gap // of screened candidates to their incumbent
 	sds     map[string]experiment.Noise
@@ -33,14 +34,15 @@ type book struct {
 
 // run is one measured score of a candidate.
 type run struct {
-	result int     // experiment or check that measured it
-	score  float64 // as measured
-	fresh  bool    // of a seed that had no part in selecting the candidate
-	slot   string
-	class  string
-	epoch  int  // of the slot: how often it had drifted
-	rebase bool // it says where its slot stands since it drifted, and nothing of the candidate
-	audit  float64
+	sequence int     // of the decision
+	result   int     // experiment or check that measured it
+	score    float64 // as measured
+	fresh    bool    // of a seed that had no part in selecting the candidate
+	slot     string
+	class    string
+	epoch    int  // of the slot: how often it had drifted
+	rebase   bool // it says where its slot stands since it drifted, and nothing of the candidate
+	audit    float64
 }
 
 // gap is how a screened candidate compared with its incumbent.
@@ -52,7 +54,7 @@ type gap struct {
 func read(in Input) *book {
 	b := &book{
 		prior: in.PriorStdDev, void: map[int]bool{}, runs: map[int][]run{}, fails: map[int]int{}, slots: map[string]*slot{},
-		simple: map[int]bool{}, test: map[int]int{}, done: map[int]bool{}, sds: map[string]experiment.Noise{}, offsets: map[string]float64{},
+		simple: map[int]bool{}, test: map[int]int{}, done: map[int]bool{}, when: map[int]int{}, sds: map[string]experiment.Noise{}, offsets: map[string]float64{},
 	}
 	for i := range in.Past {
 		for _, n := range in.Past[i].Voids {
@@ -85,7 +87,7 @@ func (b *book) add(r *experiment.Result) {
 		}
 		good++
 		if !b.void[r.Experiment] {
-			b.runs[of] = append(b.runs[of], run{result: r.Experiment, score: m.ValBpb, fresh: fresh, slot: m.Slot, class: m.Class, epoch: b.epoch(m.Slot), audit: m.AuditBpb})
+			b.runs[of] = append(b.runs[of], run{sequence: r.Sequence, result: r.Experiment, score: m.ValBpb, fresh: fresh, slot: m.Slot, class: m.Class, epoch: b.epoch(m.Slot), audit: m.AuditBpb})
 		}
 	}
 	b.settleSlot(r, of)
@@ -109,7 +111,9 @@ func (b *book) tested(r *experiment.Result, of int) {
 	if r.Check.Purpose == experiment.Drift || b.done[of] {
 		return
 	}
-	b.done[of] = r.Reason == experiment.Confirmed
+	if b.done[of] = r.Reason == experiment.Confirmed; b.done[of] {
+		b.when[of] = r.Sequence
+	}
 	if b.simple[of] { // it claims no gain
 		return
 	}
@@ -162,6 +166,26 @@ func (b *book) fresh(of int) (out []run) {
 		}
 	}
 	return out
+}
+
+// unselected lists the fresh runs that had no part in confirming a candidate
+// either: what was confirmed early may have been lucky twice. Where there are none
+// yet it is all fresh runs.
+func (b *book) unselected(of int) (out []run, ok bool) {
+	all := b.fresh(of)
+	at, confirmed := b.when[of]
+	if !confirmed {
+		return all, b.done[of]
+	}
+	for _, r := range all {
+		if r.sequence > at {
+			out = append(out, r)
+		}
+	}
+	if len(out) == 0 {
+		return all, false
+	}
+	return out, true
 }
 
 // own lists the runs that selected a candidate.

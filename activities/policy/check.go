@@ -53,7 +53,7 @@ func (j *judgement) confirm(i int) {
 		j.say(experiment.Keep, experiment.Confirmed, "%s", facts)
 		line[i].Confirmed = true
 		j.d.Line = append(append([]experiment.Incumbent(nil), line[:base+1]...), line[i:]...)
-		j.book.done[line[i].Experiment] = true
+		j.confirmed(line[i].Experiment)
 	case before.z() < j.refuteAt(len(it), line[i]):
 		j.rollBack(i, facts)
 	case len(it) >= j.Looks:
@@ -62,6 +62,9 @@ func (j *judgement) confirm(i int) {
 		j.say(experiment.Keep, experiment.Unresolved, "%s: it takes more of them", facts)
 	}
 }
+
+// confirmed notes it in the book, as the next decision will find it there.
+func (j *judgement) confirmed(of int) { j.book.done[of], j.book.when[of] = true, len(j.in.Past) }
 
 // before is the nearest member of the line before i that fresh seeds have
 // measured.
@@ -128,7 +131,7 @@ func (j *judgement) retest(of int) {
 		if base := j.d.Line[confirmed(j.d.Line)]; base.Experiment == last.Experiment && c.gain > j.needs(c, experiment.Incumbent{Experiment: of}) {
 			j.d.Reason = experiment.Confirmed
 			j.d.Line[len(j.d.Line)-1].Confirmed = true
-			j.book.done[of] = true
+			j.confirmed(of)
 		}
 	case c.z() < 0 || len(it) >= (j.Looks+1)/2:
 		j.dropped = of

@@ -238,6 +238,7 @@ func (j *judgement) renew(c *experiment.Incumbent) {
 		}
 		return
 	}
+	fresh, _ = j.book.unselected(c.Experiment)
 	c.Fresh = j.book.estimate(fresh)
 	c.ValBpb, c.Runs = c.Fresh.ValBpb, c.Fresh.Runs
 	c.Audit = j.book.audit(c.Experiment)

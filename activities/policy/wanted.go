@@ -65,6 +65,11 @@ func (j *judgement) confirmations() (out []experiment.Check) {
 			out[n].Spare = true
 		}
 	}
+	if _, ok := j.book.unselected(base.Experiment); !ok && len(out) == 0 && j.book.fails[base.Experiment] < j.Retries {
+		k := confirmation(base) // its estimate rests on the runs that have confirmed it
+		k.Spare = true
+		out = append(out, k)
+	}
 	return out
 }
 
