@@ -59,7 +59,7 @@ func memory(slots int) int64 {
 }
 
 func targets(cfg Config) func(string) (target.Target, error) {
-	return target.Builtin(target.Options{GoCache: cfg.Home.GoCache(), Sandbox: cfg.box}).ByName
+	return target.Builtin(target.Options{GoCache: cfg.Home.GoCache(), Checkout: cfg.Checkout, Sandbox: cfg.box}).ByName
 }
 
 // proposers are made when a campaign first names them: one that is not used

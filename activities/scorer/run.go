@@ -26,9 +26,10 @@ type Job struct {
 	// of cuts. Its Dir, ID, Stdin, Stdout, LogLimit and Grace are set here. Writable
 	// must be empty: nothing that one process can change may be seen by the next.
 	Program sandbox.Spec
-	ID      string // marks the processes, see sandbox.Spec; made up when empty
-	Dir     string // existing; each process gets a new directory in it
-	Model   string // file or tree that must not change from the first process to the last; "" is none
+	ID      string   // marks the processes, see sandbox.Spec; made up when empty
+	Dir     string   // existing; each process gets a new directory in it
+	Model   string   // file or tree that must not change from the first process to the last; "" is none
+	Fixed   []string // more of that kind, such as the program
 	Limit   time.Duration
 
 	Text       Text
@@ -54,6 +55,7 @@ type Result struct {
 	Passes       int                 `json:"passes"`        // of blind cuts; 0 for a check that was not made
 	Why          Why                 `json:"why"`           // it was checked, or not
 	Finding      Finding             `json:"finding"`       // of the audit
+	ClaimCPU     time.Duration       `json:"claim_cpu_ns"`  // CPU time of pass 1, start included
 	ClaimSeconds float64             `json:"claim_seconds"` // wall time of pass 1, start included
 	CutSeconds   float64             `json:"cut_seconds"`   // of all passes of cuts
 	Isolation    string              `json:"isolation"`     // what confined the processes
@@ -67,7 +69,7 @@ func Run(ctx context.Context, j Job) (Result, error) {
 		return Result{}, fmt.Errorf("scoring: %w", err)
 	}
 	var r Result
-	model, err := digestOf(j.Model)
+	model, err := j.digest()
 	if err != nil {
 		return r, fmt.Errorf("scoring: reading the model: %w", err)
 	}
@@ -162,8 +164,8 @@ var errAnswered = errors.New("all is answered")
 // process runs one process from its first frame to its last, in a directory that
 // is empty before and gone afterwards. answer is how many bytes it has to write.
 func (j *Job) process(ctx context.Context, r *Result, answer int64, talk func(io.Reader, io.Writer) error) (*experiment.Failure, error) {
-	if now, err := digestOf(j.Model); err != nil || now != r.Model {
-		return fault(experiment.Tampered, "the model was changed while it was scored"), nil
+	if now, err := j.digest(); err != nil || now != r.Model {
+		return fault(experiment.Tampered, "the model or the program was changed while it was scored"), nil
 	}
 	dir, err := os.MkdirTemp(j.Dir, "score-")
 	if err != nil {
@@ -171,6 +173,9 @@ func (j *Job) process(ctx context.Context, r *Result, answer int64, talk func(io
 	}
 	defer os.RemoveAll(dir)
 	o, said, err := j.talkTo(ctx, dir, answer, talk)
+	if r.ClaimCPU == 0 {
+		r.ClaimCPU = o.CPU
+	}
 	r.Isolation, r.PeakBytes = o.Isolation, max(r.PeakBytes, o.PeakBytes)
 	switch {
 	case err != nil:
@@ -254,6 +259,19 @@ func (c *capped) Write(b []byte) (int, error) {
 		_, _ = c.w.Write(part) // a log that fails must not stop the program
 	}
 	return len(b), nil
+}
+
+// digest is of all that no process may change.
+func (j *Job) digest() (string, error) {
+	h := sha256.New()
+	for _, path := range append([]string{j.Model}, j.Fixed...) {
+		sum, err := digestOf(path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(h, sum)
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // digestOf hashes a file, or the regular files of a tree with their names.

@@ -241,6 +241,15 @@ func TestConfined(t *testing.T) {
 	}
 }
 
+// What is fixed beside the model, such as the program, is watched as it is.
+func TestFixedMustNotChange(t *testing.T) {
+	j := job(t, sandbox.Process{}, "changes the model", 2)
+	j.Model, j.Fixed = "", []string{j.Model}
+	if r := run(t, j); r.Failure == nil || r.Failure.Reason != experiment.Tampered || !strings.Contains(r.Failure.Message, "was changed") {
+		t.Errorf("%+v", r.Failure)
+	}
+}
+
 // forgetful is a job that leaves nothing behind in the system.
 func forgetful(t *testing.T, s sandbox.Sandbox, part string) Job {
 	j := job(t, s, part, 8)

@@ -10,8 +10,11 @@ import (
 
 // Options is what the built-in targets need of the machine they are on.
 type Options struct {
-	GoCache string          // directory of candidates' Go build cache
-	Sandbox sandbox.Sandbox // starts every process; nil is the strongest that works here
+	GoCache string // directory of candidates' Go build cache
+	// Checkout is where target command finds its manifest, there or further up;
+	// empty is the working directory.
+	Checkout string
+	Sandbox  sandbox.Sandbox // starts every process; nil is the strongest that works here
 	// Patience is how long a run may go without a step, and how far beyond ten
 	// times its budget; 0 is a minute, and half of one. The probe has less.
 	Patience time.Duration
@@ -21,7 +24,7 @@ type Options struct {
 type Registry []Target
 
 // Builtin returns the targets that come with the program.
-func Builtin(o Options) Registry { return Registry{NewGoGPT(o), Noop{}} }
+func Builtin(o Options) Registry { return Registry{NewGoGPT(o), Noop{}, NewCommand(o)} }
 
 // ByName returns the target that a campaign's settings name.
 func (r Registry) ByName(name string) (Target, error) {

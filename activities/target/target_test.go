@@ -182,12 +182,12 @@ func conform(t *testing.T, g Target, root string, budget experiment.Duration) {
 
 func TestRegistry(t *testing.T) {
 	r := Builtin(Options{GoCache: t.TempDir()})
-	for _, name := range []string{"gogpt", "noop"} {
+	for _, name := range []string{"gogpt", "noop", "command"} {
 		if g, err := r.ByName(name); err != nil || g.Name() != name {
 			t.Errorf("target %s: %v, %v", name, g, err)
 		}
 	}
-	if _, err := r.ByName("pytorch"); err == nil || !strings.Contains(err.Error(), "gogpt, noop") {
+	if _, err := r.ByName("pytorch"); err == nil || !strings.Contains(err.Error(), "gogpt, noop, command") {
 		t.Errorf("an unknown target gave %v", err)
 	}
 }

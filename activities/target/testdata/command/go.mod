@@ -1,0 +1,3 @@
+module bigram
+
+go 1.24
