@@ -185,7 +185,21 @@ func TestParseMalformed(t *testing.T) {
 		{`"scale"`, `"custom"`, "not exportable"},
 		{`"op":"weight","name":"w"`, `"op":"ids"`, "node 0"},
 		{`"op":"weight","name":"w"`, `"op":"ints","ints":[1]`, "1 values"},
-		{`"output":4}`, `"output":4}{}`, "after the end"},
+		{`"output":4}`, `"output":4}{}`, "after top-level value"},
+		{`"output":4`, `"output":4,"Output":3`, "stands twice"},
+		{`"op":"scale"`, `"op":"scale","op":"relu"`, "stands twice"},
+		{`{"s":2}`, `{"s":2,"s":3}`, "stands twice"},
+		{`{"s":2}`, `{"s":NaN}`, "invalid character"},
+		{`{"s":2}`, `{"s":"NaN"}`, `attribute "s"`},
+		{`{"s":2}`, `{"s":[2]}`, `attribute "s"`},
+		{`"axis":2`, `"axis":4294967298`, `attribute "axis"`},
+		{`"name":"w"`, "\"name\":\"w\xff\"", "UTF-8"},
+		{`"shape":[1,2,3]`, `"shape":[-1,-2,3]`, "not allowed"},
+		{`"shape":[1,2,3]`, `"shape":[4294967296,4294967296,3]`, "not allowed"},
+		{`"shape":[1,2,3]`, `"shape":[1,1,1,1,1,1,1,2,3]`, "not allowed"},
+		{`"shape":[1,2]`, `"shape":[0,2]`, "not allowed"},
+		{`"shape":[1,2]`, `"shape":null`, "want [B,T]"},
+		{`"output":4`, `"output":-1`, "output -1"},
 	} {
 		bad := strings.Replace(tinyGraph, c.old, c.new, 1)
 		if bad == tinyGraph {

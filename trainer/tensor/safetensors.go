@@ -9,18 +9,26 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"unicode/utf8"
 )
 
 // The safetensors format: eight bytes of little-endian header length, a JSON
 // header that gives each tensor's type, shape and byte range, then the bytes.
 
-// maxHeader is the format's own bound on the header.
-const maxHeader = 100 << 20
+// maxHeader bounds the header, in bytes. The format allows 100 MB; we write far
+// less, and reading one costs several times its length.
+const maxHeader = 16 << 20
+
+// Bounds on the metadata and on the entry of one tensor.
+var (
+	metadataBounds = jsonBounds{objects: 1, keys: 1000}
+	entryBounds    = jsonBounds{objects: 1, values: 64}
+)
 
 type safeEntry struct {
 	DType   string `json:"dtype"`
 	Shape   []int  `json:"shape"`
-	Offsets [2]int `json:"data_offsets"`
+	Offsets []int  `json:"data_offsets"`
 }
 
 // SafeTensors is the content of a safetensors file: arrays of float32 and of
@@ -48,7 +56,7 @@ func WriteSafetensors(w io.Writer, s SafeTensors) error {
 		if size, ok := sizeOf(shape); !ok || size != n || name == "__metadata__" || header[name] != nil {
 			return fmt.Errorf("tensor: safetensors: cannot write %q of shape %v with %d values", name, shape, n)
 		}
-		header[name] = safeEntry{dtype, append([]int{}, shape...), [2]int{at, at + 4*n}}
+		header[name] = safeEntry{dtype, append([]int{}, shape...), []int{at, at + 4*n}}
 		at += 4 * n
 		return nil
 	}
@@ -103,8 +111,8 @@ func writeWords[T any](w io.Writer, buf []byte, v []T, bits func(T) uint32) ([]b
 }
 
 // ReadSafetensors reads a whole file from b. It accepts F32 and I32 only and
-// checks every length; no input makes it panic or allocate more than a small
-// multiple of len(b).
+// checks every length and that nothing is said twice; no input makes it panic or
+// allocate more than a small multiple of len(b).
 func ReadSafetensors(b []byte) (SafeTensors, error) {
 	s := SafeTensors{Floats: map[string]Weight{}, Ints: map[string]IntWeight{}, Metadata: map[string]string{}}
 	if len(b) < 8 {
@@ -115,23 +123,12 @@ func ReadSafetensors(b []byte) (SafeTensors, error) {
 		return s, fmt.Errorf("tensor: safetensors: header of %d bytes in a file of %d", n, len(b))
 	}
 	header, data := b[8:8+n], b[8+n:]
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(header, &raw); err != nil {
-		return s, fmt.Errorf("tensor: safetensors: header: %w", err)
+	if !utf8.Valid(header) {
+		return s, fmt.Errorf("tensor: safetensors: the header is not UTF-8")
 	}
-	used := 0
-	for _, name := range slices.Sorted(maps.Keys(raw)) {
-		if name == "__metadata__" {
-			if err := json.Unmarshal(raw[name], &s.Metadata); err != nil {
-				return s, fmt.Errorf("tensor: safetensors: metadata: %w", err)
-			}
-			continue
-		}
-		size, err := s.readEntry(name, raw[name], data)
-		if err != nil {
-			return s, fmt.Errorf("tensor: safetensors: %.80q: %w", name, err)
-		}
-		used += size
+	used, err := s.readHeader(header, data)
+	if err != nil {
+		return s, fmt.Errorf("tensor: safetensors: %w", err)
 	}
 	// Ranges may overlap only if something else is left out, so one sum
 	// bounds what a hostile header can make us copy.
@@ -141,12 +138,74 @@ func ReadSafetensors(b []byte) (SafeTensors, error) {
 	return s, nil
 }
 
+// readHeader reads one entry after the other, so that a header of many that
+// say nothing costs no more than its first. It returns the bytes that the
+// tensors take.
+func (s *SafeTensors) readHeader(header, data []byte) (used int, err error) {
+	dec := json.NewDecoder(bytes.NewReader(header))
+	if tok, err := dec.Token(); err != nil || tok != json.Delim('{') {
+		return 0, fmt.Errorf("the header is not a JSON object: %v", err)
+	}
+	described := false
+	for dec.More() {
+		tok, err := dec.Token()
+		if err != nil {
+			return 0, fmt.Errorf("header: %w", err)
+		}
+		name, _ := tok.(string) // a key is one
+		var raw json.RawMessage
+		if err := dec.Decode(&raw); err != nil {
+			return 0, fmt.Errorf("header: %.80q: %w", name, err)
+		}
+		if name == "__metadata__" {
+			if err := s.readMetadata(raw, described); err != nil {
+				return 0, fmt.Errorf("metadata: %w", err)
+			}
+			described = true
+			continue
+		}
+		size, err := s.readEntry(name, raw, data)
+		if err != nil {
+			return 0, fmt.Errorf("%.80q: %w", name, err)
+		}
+		if used += size; used > len(data) {
+			return 0, fmt.Errorf("tensors take %d bytes or more of %d", used, len(data))
+		}
+	}
+	if _, err := dec.Token(); err != nil {
+		return 0, fmt.Errorf("header: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return 0, fmt.Errorf("header: text after the end")
+	}
+	return used, nil
+}
+
+func (s *SafeTensors) readMetadata(raw json.RawMessage, again bool) error {
+	if again {
+		return fmt.Errorf("it stands twice in the header")
+	}
+	if err := checkJSON(raw, metadataBounds); err != nil {
+		return err
+	}
+	return json.Unmarshal(raw, &s.Metadata)
+}
+
 func (s *SafeTensors) readEntry(name string, raw json.RawMessage, data []byte) (int, error) {
+	if _, twice := s.Floats[name]; twice || s.Ints[name].Data != nil {
+		return 0, fmt.Errorf("it stands twice in the header")
+	}
+	if err := checkJSON(raw, entryBounds); err != nil {
+		return 0, err
+	}
 	var e safeEntry
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&e); err != nil {
 		return 0, err
+	}
+	if len(e.Offsets) != 2 {
+		return 0, fmt.Errorf("%d data_offsets, want the first byte and the end", len(e.Offsets))
 	}
 	lo, hi := e.Offsets[0], e.Offsets[1]
 	size, ok := sizeOf(e.Shape)
