@@ -100,12 +100,12 @@ func (g *GoGPT) evaluator(ctx context.Context, s EvaluateSpec, args ...string) (
 	if info, err := os.Lstat(s.Model); err != nil || !info.Mode().IsRegular() {
 		return Score{}, fmt.Errorf("evaluating %s: no regular file is there: %w", s.Model, errors.Join(err))
 	}
-	args = append(args, "--model", s.Model, "--data", s.Val, "--cores", strconv.Itoa(s.Cores))
+	args = append(args, "--model", s.Model, "--data", s.Val, "--cores", strconv.Itoa(s.Cores), "--memory", strconv.FormatInt(s.Memory, 10))
 	readOnly := []string{s.Model, s.Val} // it needs nothing else, and its own directory
 	if s.Audit != "" {
 		readOnly = append(readOnly, s.Audit)
 	}
-	o, out, err := g.withKnown(args, []string{"limit"}, func(args []string, out io.Writer) (sandbox.Outcome, error) {
+	o, out, err := g.withKnown(args, []string{"limit", "memory"}, func(args []string, out io.Writer) (sandbox.Outcome, error) {
 		return g.run(ctx, g.limits.evaluate, sandbox.Spec{
 			ID: s.ID, Path: s.Evaluator, Args: args, Dir: s.Dir, ReadOnly: readOnly,
 			Cores: s.Cores, Memory: s.Memory, Disk: runDisk, Processes: runProcesses, Stdout: out, Log: s.Log,

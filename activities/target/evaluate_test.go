@@ -52,10 +52,11 @@ func TestEvaluateLimit(t *testing.T) {
 	}
 }
 
-// An evaluator of an earlier version, which knows no --limit, measures without.
+// An evaluator of an earlier version, which knows neither --limit nor --memory,
+// measures without.
 func TestEvaluateByAnOldEvaluator(t *testing.T) {
 	old := filepath.Join(t.TempDir(), "evaluator")
-	script := "#!/bin/sh\ncase \"$*\" in *--limit*) echo 'flag provided but not defined: -limit' >&2; exit 1;; esac\necho '{\"val_bpb\": 2}'\n"
+	script := "#!/bin/sh\ncase \"$*\" in *--memory*) echo 'flag provided but not defined: -memory' >&2; exit 1;; *--limit*) echo 'flag provided but not defined: -limit' >&2; exit 1;; esac\necho '{\"val_bpb\": 2}'\n"
 	if err := os.WriteFile(old, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -74,7 +74,7 @@ func BenchmarkProve(b *testing.B) {
 }
 
 func benchmarkProve(b *testing.B, T int) {
-	m, err := loadModel(saveGraph(b, defaultModel(b, T)), "", testV, 2)
+	m, err := evaluation{model: saveGraph(b, defaultModel(b, T)), cores: 2}.loadModel(testV)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func benchmarkProve(b *testing.B, T int) {
 	clean := (cpuSeconds() - start) / runs
 	start = cpuSeconds()
 	for b.Loop() {
-		if err := proveCausal(m, ids); err != nil {
+		if err := proveCausal(m, ids, maxSeconds); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -20,8 +20,10 @@ import (
 // their own, and scoring refuses those.
 //
 // text is a real input [B, T]: logits must be finite on it to begin with.
-func proveCausal(m *model, text []int32) error {
-	p := prover{model: m, text: text, ids: make([]int32, len(text))}
+//
+// It may take limit CPU-seconds per core.
+func proveCausal(m *model, text []int32, limit float64) error {
+	p := prover{model: m, text: text, ids: make([]int32, len(text)), began: cpuSeconds(), limit: limit}
 	if err := p.rows(); err != nil {
 		return err
 	}
@@ -31,6 +33,8 @@ func proveCausal(m *model, text []int32) error {
 type prover struct {
 	*model
 	text, ids []int32 // [B, T]
+	began     float64 // CPU-seconds
+	limit     float64 // CPU-seconds per core that the proof may take
 }
 
 // run computes logits with the tokens poisoned that poison picks, and reports
@@ -45,6 +49,9 @@ func (p *prover) run(poison, finite func(row, t int) bool, at []int) (row, t int
 	logits, err := p.forwardAt(p.ids, at)
 	if err != nil {
 		return 0, 0, false, err
+	}
+	if spent := (cpuSeconds() - p.began) / float64(p.cores); spent > p.limit {
+		return 0, 0, false, faultf(reasonTimeout, "the proof that the model is causal did not end within %.2f s of CPU time on each of %d cores: after %.2f s it goes on; make the model smaller, or its context of %d tokens shorter", p.limit, p.cores, spent, p.T)
 	}
 	for i := range p.B * p.T {
 		if row, t := i/p.T, i%p.T; finite(row, t) && !allFinite(logits[i*p.V:(i+1)*p.V]) {

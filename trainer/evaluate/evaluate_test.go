@@ -477,7 +477,7 @@ func TestCheatsAreCaught(t *testing.T) {
 // and those before it are not. Without this the proof would prove nothing.
 func TestPoisonWorks(t *testing.T) {
 	for name, s := range honest {
-		m, err := loadModel(saveStream(t, 1, s), "", testV, 1)
+		m, err := evaluation{model: saveStream(t, 1, s), cores: 1}.loadModel(testV)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,8 +5,8 @@
 //
 //	evaluate data  --source GOROOT/src [--vocab N] --out DIR
 //	evaluate data  --docs FILE --val-docs FILE [--audit-docs FILE] [--name NAME] [--vocab N] --out DIR
-//	evaluate check --model FILE --data DIR --cores N
-//	evaluate score --model FILE --data DIR --cores N [--audit DIR] [--proved DIGEST] [--limit SECONDS]
+//	evaluate check --model FILE --data DIR --cores N [--memory BYTES]
+//	evaluate score --model FILE --data DIR --cores N [--memory BYTES] [--audit DIR] [--proved DIGEST] [--limit SECONDS]
 //
 // data builds the corpus (see harness/data). check is for the smoke run, on
 // training data: it parses the graph within limits, wants finite logits of the
@@ -42,6 +42,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 )
@@ -70,7 +71,11 @@ type fault struct {
 func (f *fault) Error() string { return f.Reason + ": " + f.Message }
 
 func faultf(reason, format string, args ...any) *fault {
-	return &fault{reason, fmt.Sprintf(format, args...)}
+	message := fmt.Sprintf(format, args...)
+	if len(message) > maxMessage {
+		message = strings.ToValidUTF8(message[:maxMessage], "") + " ..."
+	}
+	return &fault{reason, message}
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -119,6 +124,7 @@ func dispatch(args []string, usage io.Writer) (any, error) {
 		flags.StringVar(&o.model, "model", "", "model.safetensors `file`")
 		flags.StringVar(&o.data, "data", "", "`directory` of the split: the training split to check, the validation split to score")
 		flags.IntVar(&o.cores, "cores", 1, "CPU cores to use")
+		flags.Int64Var(&o.memory, "memory", 0, "`bytes` that this process may hold: a model that needs more is refused before it runs")
 		flags.StringVar(&o.kernels, "kernels", "", "instruction set of the kernels; by default the best one here")
 		if args[0] == "score" {
 			flags.Float64Var(&o.limit, "limit", maxSeconds, "CPU-`seconds` per core that a pass over one split may take")

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"time"
 
 	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
@@ -18,10 +19,18 @@ const (
 	maxFileBytes  = 1 << 30
 	maxParameters = 100_000_000
 	maxContext    = 16 << 10 // tokens
+	maxNodes      = 20_000   // of the graph
+	maxRank       = 8        // dimensions of a tensor
+	maxElements   = 1 << 28  // of a tensor; so logits bound the batch, too
 	maxRunBytes   = 4 << 30  // memory for the intermediate values of one run
 	maxRunWork    = 1 << 42  // multiply-adds of one run
-	maxSeconds    = 300      // CPU-seconds per core of a pass over one text
+	maxSeconds    = 300      // CPU-seconds per core of a pass over one text, and of the proof
+	maxMessage    = 1000     // bytes of what we say, which a model's names may be part of
 )
+
+// ownBytes is what the evaluator takes for itself: the program, packed
+// matrices and what a split keeps in memory.
+const ownBytes = 96 << 20
 
 // model is a parsed graph on a device, ready to run.
 type model struct {
@@ -30,15 +39,17 @@ type model struct {
 	B, T, V    int // the shape it runs at: ids [B, T], logits [B, T, V]
 	parameters int
 	digest     string
+	cores      int
 	seconds    time.Duration // spent in forward so far
 }
 
-// loadModel reads a model.safetensors file for data of V different tokens. What is wrong with the file is the
-// model's fault; that it cannot be read at all is ours.
-func loadModel(path, kernels string, V, cores int) (*model, error) {
-	info, err := os.Stat(path)
+// loadModel reads a model.safetensors file for data of V different tokens. What
+// is wrong with the file is the model's fault; that it cannot be read at all is
+// ours.
+func (o evaluation) loadModel(V int) (*model, error) {
+	info, err := os.Stat(o.model)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, faultf(reasonNotExportable, "there is no model at %s; Train must end with run.Export", path)
+		return nil, faultf(reasonNotExportable, "there is no model at %s; Train must end with run.Export", o.model)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("reading the model: %w", err)
@@ -46,15 +57,20 @@ func loadModel(path, kernels string, V, cores int) (*model, error) {
 	if info.Size() > maxFileBytes || !info.Mode().IsRegular() {
 		return nil, faultf(reasonNotExportable, "the model file has %d bytes; at most %d are allowed, in a regular file", info.Size(), maxFileBytes)
 	}
-	file, err := os.ReadFile(path)
+	room, err := o.room(info.Size())
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.ReadFile(o.model)
 	if err != nil {
 		return nil, fmt.Errorf("reading the model: %w", err)
 	}
-	graph, err := parse(file)
+	var graph *tensor.Graph
+	err = guarded(func() (err error) { graph, err = parse(file, room); return })
 	if err != nil {
-		return nil, faultf(reasonNotExportable, "reading %s: %v", filepath.Base(path), err)
+		return nil, faultf(reasonNotExportable, "reading %s: %v", filepath.Base(o.model), err)
 	}
-	m := &model{graph: graph, V: graph.Vocab(), digest: graph.Digest()}
+	m := &model{graph: graph, V: graph.Vocab(), digest: graph.Digest(), cores: o.cores}
 	m.B, m.T = graph.BT()
 	for _, w := range graph.Weights() {
 		m.parameters += len(w.Data)
@@ -62,15 +78,28 @@ func loadModel(path, kernels string, V, cores int) (*model, error) {
 	if err := m.checkSize(V); err != nil {
 		return nil, err
 	}
-	m.dev, err = tensor.Open(tensor.Config{Threads: cores, Kernels: kernels})
+	m.dev, err = tensor.Open(tensor.Config{Threads: o.cores, Kernels: o.kernels})
 	if err != nil {
 		return nil, fmt.Errorf("opening the device: %w", err)
 	}
 	return m, nil
 }
 
+// room is how many bytes the intermediate values of a run may take, beside a
+// file of so many, which is in memory as it is and as weights.
+func (o evaluation) room(size int64) (int64, error) {
+	if o.memory == 0 {
+		return maxRunBytes, nil
+	}
+	room := o.memory - ownBytes - 2*size
+	if room <= 0 {
+		return 0, faultf(reasonNotExportable, "the model file has %d MiB, which takes twice as much to read; the evaluation may have %d MiB in all", size>>20, o.memory>>20)
+	}
+	return min(room, maxRunBytes), nil
+}
+
 // parse reads a graph with its weights. It believes nothing of what it reads.
-func parse(file []byte) (*tensor.Graph, error) {
+func parse(file []byte, room int64) (*tensor.Graph, error) {
 	content, err := tensor.ReadSafetensors(file)
 	if err != nil {
 		return nil, err
@@ -79,7 +108,19 @@ func parse(file []byte) (*tensor.Graph, error) {
 	if !ok {
 		return nil, errors.New("the file holds weights but no graph")
 	}
-	return tensor.Parse([]byte(text), content.Floats, tensor.Limits{Bytes: maxRunBytes, Work: maxRunWork})
+	return tensor.Parse([]byte(text), content.Floats, tensor.Limits{Nodes: maxNodes, Rank: maxRank, Elements: maxElements, Bytes: room, Work: maxRunWork})
+}
+
+// guarded makes a panic of f an error. No model should cause one; if one does,
+// it is the model that goes, not the campaign. What panics is on standard error.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			fmt.Fprintf(os.Stderr, "evaluate: panic: %v\n%s", p, debug.Stack())
+			err = fmt.Errorf("it made the evaluator panic: %v", p)
+		}
+	}()
+	return f()
 }
 
 func (m *model) close() { m.dev.Close() }
@@ -104,7 +145,8 @@ func (m *model) forward(ids []int32) ([]float32, error) { return m.forwardAt(ids
 // forwardAt is forward for the logits at position at[b] of each row b only.
 func (m *model) forwardAt(ids []int32, at []int) ([]float32, error) {
 	start := time.Now()
-	logits, err := m.graph.RunAt(m.dev, ids, at)
+	var logits []float32
+	err := guarded(func() (err error) { logits, err = m.graph.RunAt(m.dev, ids, at); return })
 	m.seconds += time.Since(start)
 	if err != nil {
 		return nil, faultf(reasonNotExportable, "running the model: %v", err)

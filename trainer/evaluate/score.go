@@ -16,6 +16,7 @@ type evaluation struct {
 	model, data string
 	audit       string  // directory of the audit split; empty is none
 	limit       float64 // CPU-seconds per core that one pass over a text may take
+	memory      int64   // bytes that this process may hold; 0 bounds nothing
 	cores       int
 	kernels     string
 	proved      string // digest of a graph that need not be proved again
@@ -60,7 +61,7 @@ func (o evaluation) check() (Check, error) {
 	}
 	defer text.Close()
 	defer m.close()
-	if err := proveCausal(m, m.sample(text)); err != nil {
+	if err := proveCausal(m, m.sample(text), maxSeconds); err != nil {
 		return Check{}, err
 	}
 	return Check{GraphDigest: m.digest, Parameters: m.parameters, Context: m.T, Batch: m.B, Seconds: time.Since(start).Seconds()}, nil
@@ -85,7 +86,7 @@ func (o evaluation) score() (Score, error) {
 	}
 	prove := m.digest != o.proved // see proveCausal for why that is enough
 	if prove {
-		if err := proveCausal(m, m.sample(text)); err != nil {
+		if err := proveCausal(m, m.sample(text), maxSeconds); err != nil {
 			return Score{}, err
 		}
 	}
@@ -146,7 +147,7 @@ func (o evaluation) open(split string) (*data.Split, *model, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	m, err := loadModel(o.model, o.kernels, text.Vocab().Size(), o.cores)
+	m, err := o.loadModel(text.Vocab().Size())
 	if err != nil {
 		text.Close()
 	}

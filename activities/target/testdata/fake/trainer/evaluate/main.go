@@ -28,6 +28,7 @@ func main() {
 	f.String("proved", "", "")
 	audit := f.String("audit", "", "")
 	limit := f.Float64("limit", 0, "")
+	f.Int64("memory", 0, "")
 	f.Parse(os.Args[2:])
 	if os.Args[1] == "data" {
 		makeData(*out, *docs, *valDocs, *auditDocs, *vocab)
