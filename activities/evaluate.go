@@ -127,7 +127,7 @@ func (a *Train) runEvaluator(ctx context.Context, in EvaluateInput, run attempts
 func (a *Train) model(ctx context.Context, in EvaluateInput, run attempts, tmp string) (string, error) {
 	for _, n := range run.list() {
 		path := filepath.Join(run.dir(n), "model.safetensors")
-		if f, err := os.Open(path); err == nil {
+		if f, err := target.OpenRegular(path); err == nil {
 			digest, err := copyDigest(io.Discard, f)
 			f.Close()
 			if err == nil && digest == in.Model {

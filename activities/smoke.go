@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/autoresearch-go/autoresearch/activities/guard"
 	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -52,7 +53,7 @@ func (a *application) smoke(ctx context.Context, program string) (graph string, 
 }
 
 func (a *application) keepLog(ctx context.Context, name string, log []byte) error {
-	return a.Store.Put(ctx, experiment.Key(a.in.Campaign.Tag(), a.in.Number, name), bytes.NewReader(log))
+	return a.Store.Put(ctx, experiment.Key(a.in.Campaign.Tag(), a.in.Number, name), strings.NewReader(guard.Plain(string(log))))
 }
 
 // judge turns a failure into the end of the candidate, with the end of the log
@@ -79,9 +80,10 @@ func noSpace(text string) bool {
 // tailLines is how much of a log is shown to people and proposers.
 const tailLines = 40
 
-// lastLines returns the end of a log, in lines of bounded length.
+// lastLines returns the end of a log, in lines of bounded length. A candidate
+// may have written it, and it goes to terminals, tables and prompts.
 func lastLines(log []byte) []string {
-	text := strings.TrimRight(strings.ToValidUTF8(string(log), "?"), "\n")
+	text := strings.TrimRight(guard.Plain(string(log)), "\n")
 	if text == "" {
 		return nil
 	}

@@ -15,6 +15,8 @@ import (
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
+	"github.com/autoresearch-go/autoresearch/activities/guard"
+	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -157,18 +159,24 @@ func (r attempts) store(ctx context.Context, store artifact.Store) error {
 		}
 		curve = append(curve, lines)
 	}
-	if err := putText(ctx, store, r.key("train.log"), log.Bytes()); err != nil {
+	// People look at these in a terminal.
+	if err := putText(ctx, store, r.key("train.log"), []byte(guard.Plain(log.String()))); err != nil {
 		return err
 	}
-	return putText(ctx, store, r.key("metrics.jsonl"), joinCurves(curve))
+	return putText(ctx, store, r.key("metrics.jsonl"), []byte(guard.Plain(string(joinCurves(curve)))))
 }
 
+// maxCurve bounds what is read of a curve; one of a thousand lines has 200 KB.
+const maxCurve = 64 << 20
+
+// readIfThere reads what a candidate's process may have written, if it is a
+// regular file: nothing else is worth an error of ours.
 func readIfThere(path string) ([]byte, error) {
-	text, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return nil, nil
 	}
-	return text, err
+	return target.ReadRegular(path, maxCurve)
 }
 
 // joinCurves joins the metrics of attempts so that each step is there once: an

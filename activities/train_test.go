@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,6 +21,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/autoresearch-go/autoresearch/activities/artifact"
+	"github.com/autoresearch-go/autoresearch/activities/guard"
 	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
@@ -187,6 +189,38 @@ func TestWhereItRan(t *testing.T) {
 		c.slot.Cores = 3
 		if m := c.slot.train(t).Measurement; m.Slot != "train-test-0" || m.Class != c.class || m.Failure != nil {
 			t.Errorf("%s: %+v, want class %s", name, m, c.class)
+		}
+	}
+}
+
+// TestLogIsFitToBeSeen: people look at a stored log in a terminal, and the end
+// of it goes into tables and prompts.
+func TestLogIsFitToBeSeen(t *testing.T) {
+	s := fakeSlot(t, t.TempDir())
+	s.perform(t, "loud")
+	r := s.train(t)
+	log := s.artifact(t, "train.log")
+	if r.Measurement.Failure == nil || !strings.Contains(log, "\nred link clip back\n") || log != guard.Plain(log) {
+		t.Errorf("%+v\n%q", r, log)
+	}
+	raw := "first\n\x1b[2J\x1b]0;title\x07\u009b31mlast \u202eline\u200b\x00\xff\n"
+	if got := lastLines([]byte(raw)); len(got) != 2 || got[1] != "last line\uFFFD" {
+		t.Errorf("%q", got)
+	}
+}
+
+// TestCurveIsAFile: what stands in the place of a curve is not followed, and
+// not waited for.
+func TestCurveIsAFile(t *testing.T) {
+	dir := t.TempDir()
+	secret, link, pipe := filepath.Join(dir, "secret"), filepath.Join(dir, "link"), filepath.Join(dir, "pipe")
+	err := errors.Join(os.WriteFile(secret, []byte("{\"step\":1}\n"), 0o600), os.Symlink(secret, link), syscall.Mkfifo(pipe, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, want := range map[string]string{secret: "{\"step\":1}\n", link: "", pipe: "", dir: "", filepath.Join(dir, "none"): ""} {
+		if text, err := readIfThere(path); err != nil || string(text) != want {
+			t.Errorf("%s: %q, %v", path, text, err)
 		}
 	}
 }

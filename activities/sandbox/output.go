@@ -5,9 +5,10 @@ import (
 	"io"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/autoresearch-go/autoresearch/activities/guard"
 )
 
 // maxLine bounds the lines of a tail, in bytes.
@@ -142,10 +143,5 @@ func (t *tail) lines() []string {
 
 // text makes a line fit for JSON, terminals and prompts.
 func text(line []byte) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r == 0x7f {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(string(line), "\uFFFD"))
+	return guard.Plain(string(line))
 }

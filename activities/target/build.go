@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/autoresearch-go/autoresearch/activities/guard"
 	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -104,6 +105,6 @@ var blamesSource = regexp.MustCompile(`(?m)^# |^(\S+/)?\w+\.go:\d+:`)
 // cleanBuildLog drops what is not the candidate's business and keeps the first lines.
 func cleanBuildLog(output, src, outDir string) []string {
 	output = strings.NewReplacer(src+"/", "", outDir+"/", "", "./trainer/", "trainer/").Replace(output)
-	lines := strings.Split(strings.TrimSpace(strings.ToValidUTF8(output, "?")), "\n")
+	lines := strings.Split(strings.TrimSpace(guard.Plain(output)), "\n")
 	return lines[:min(len(lines), maxBuildLines)]
 }

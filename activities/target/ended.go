@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
-	"unicode"
 
+	"github.com/autoresearch-go/autoresearch/activities/guard"
 	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -113,7 +113,7 @@ func failed(o sandbox.Outcome, dir string) end {
 	if said.Reason == "bad-checkpoint" {
 		return end{badCheckpoint: true}
 	}
-	message := clip(plain(strings.ReplaceAll(said.Message, dir+"/", "")), 600)
+	message := clip(guard.Plain(strings.ReplaceAll(said.Message, dir+"/", "")), 600)
 	if message == "" {
 		message = lastWords(o)
 	}
@@ -161,17 +161,6 @@ func lastWords(o sandbox.Outcome) string {
 		}
 	}
 	return clip(how+": "+words, 600)
-}
-
-// plain takes out what text of the candidate could do to a terminal: its words
-// end up there, and in prompts.
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\t' && r != '\n' || unicode.Is(unicode.Bidi_Control, r) {
-			return -1
-		}
-		return r
-	}, strings.ToValidUTF8(s, "\uFFFD"))
 }
 
 func clip(s string, n int) string {

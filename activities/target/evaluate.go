@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/autoresearch-go/autoresearch/activities/guard"
 	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
@@ -36,7 +37,8 @@ func (f *modelFault) Error() string { return string(f.Reason) + ": " + f.Message
 
 // failure is the fault as a candidate's failure.
 func (f *modelFault) failure() *experiment.Failure {
-	return &experiment.Failure{Reason: f.Reason, Message: f.Message}
+	// It may quote what a candidate has written into its model.
+	return &experiment.Failure{Reason: f.Reason, Message: clip(guard.Plain(f.Message), 600)}
 }
 
 // evaluatorResult reads what a subcommand of the evaluator has said. The error
@@ -171,6 +173,9 @@ func (g *GoGPT) Evaluate(ctx context.Context, s EvaluateSpec) (Score, error) {
 	}
 	if err == nil && score.Failure == nil && !(score.ValBpb > 0) {
 		return Score{}, fmt.Errorf("evaluating %s: the evaluator gave no val_bpb", s.Model)
+	}
+	if err == nil && score.Failure == nil {
+		score.Failure = PlausibleScore(score.ValBpb, 8) // a byte has eight bits
 	}
 	return score, err
 }

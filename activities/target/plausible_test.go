@@ -121,6 +121,18 @@ func TestTampered(t *testing.T) {
 	}
 }
 
+// TestLoud: nothing of a log or of a failure can move a cursor, fill a clipboard
+// or hide what it says.
+func TestLoud(t *testing.T) {
+	const want = "red link clip back"
+	r, err := theFake.Train(t.Context(), spec(t, "loud"), nil)
+	require.NoError(t, err)
+	require.NotNil(t, r.Failure)
+	require.Equal(t, want, r.Failure.Message)
+	require.Equal(t, want, r.LogTail[len(r.LogTail)-1])
+	require.Equal(t, want, (&modelFault{Message: "\x1b[1mred link\u009b0m clip\u2066 back"}).failure().Message)
+}
+
 // meter keeps what a sandbox has measured.
 type meter struct {
 	sandbox.Sandbox
