@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/activities/guard"
@@ -28,8 +29,7 @@ func (g *GoGPT) Build(ctx context.Context, role Role, src, outDir string, log io
 	if !ok {
 		return nil, fmt.Errorf("target %s has no program %q", g.Name(), role)
 	}
-	cache := g.goCache
-	if err := absolute(&src, &outDir, &cache); err != nil {
+	if err := absolute(&src, &outDir); err != nil {
 		return nil, err
 	}
 	if err := writeModule(src); err != nil {
@@ -39,14 +39,14 @@ func (g *GoGPT) Build(ctx context.Context, role Role, src, outDir string, log io
 	if err != nil {
 		return nil, err
 	}
-	env, err := g.goEnvironment()
+	cache, err := g.cacheOf(role)
 	if err != nil {
 		return nil, err
 	}
 	var output strings.Builder
 	o, err := g.run(ctx, g.limits.build, sandbox.Spec{
 		Path: installed.command, Args: []string{"build", "-C", src, "-trimpath", "-buildvcs=false", "-o", filepath.Join(outDir, string(role)), pkg},
-		Dir: outDir, Env: env, Log: io.MultiWriter(&output, log), ReadOnly: append(installed.files, src), Writable: []string{cache},
+		Dir: outDir, Env: goEnvironment(cache), Log: io.MultiWriter(&output, log), ReadOnly: slices.Concat(installed.files, []string{src}), Writable: []string{cache},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("building the %s: %w", role, err)

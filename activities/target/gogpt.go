@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -114,20 +113,13 @@ func absolute(paths ...*string) error {
 
 // goEnvironment makes builds depend on the sources and the toolchain alone: no
 // settings of the user, no network, no C compiler.
-func (g *GoGPT) goEnvironment() ([]string, error) {
-	cache, err := filepath.Abs(g.goCache)
-	if err == nil {
-		err = os.MkdirAll(cache, 0o755)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("making the Go build cache %s: %w", g.goCache, err)
-	}
+func goEnvironment(cache string) []string {
 	return []string{
 		"HOME=" + cache,   // for the go command's own files
 		"TMPDIR=" + cache, // not the sources: it ignores a go.mod in there
 		"GOCACHE=" + cache, "GOENV=off", "GOFLAGS=", "GOPROXY=off", "GOSUMDB=off",
 		"GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", "CGO_ENABLED=0", "GOEXPERIMENT=",
-	}, nil
+	}
 }
 
 // diskFull recognizes a full disk in the output of a program; the error lets
