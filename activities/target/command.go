@@ -199,19 +199,17 @@ func (c *Command) compile(ctx context.Context, m Manifest, dir string, log io.Wr
 	if err != nil {
 		return nil, err
 	}
-	if spec.Env, err = c.host.goEnvironment(); err != nil {
+	cache, err := c.host.cacheOf(Candidate)
+	if err != nil {
 		return nil, err
 	}
+	spec.Env = goEnvironment(cache)
 	if m.Build[0] == "go" { // the command itself, not a script that finds it
 		installed, err := toolchain()
 		if err != nil {
 			return nil, err
 		}
 		spec.Path, spec.ReadOnly = installed.command, append(spec.ReadOnly, installed.files...)
-	}
-	cache := c.host.goCache
-	if err := absolute(&cache); err != nil {
-		return nil, err
 	}
 	spec.Writable, spec.Log = []string{dir, cache}, log
 	o, err := c.host.run(ctx, c.host.limits.build, spec)
