@@ -26,7 +26,7 @@ import (
 
 // vandal changes a copy of a home.
 type vandal struct {
-	t    *testing.T
+	t    testing.TB
 	home experiment.Home
 }
 
