@@ -32,8 +32,7 @@ type Cheat struct {
 	// Needs names what a machine must be able to confine for the sandbox to
 	// hold it: files, network, processes. The guard stops it everywhere.
 	Needs []string
-	// Alone: it acts before main, and so needs a program of its own. One with
-	// Smoke has one too, but for a quick probe.
+	// Alone: it acts before main, and so needs a program of its own.
 	Alone bool
 	// Brute: it takes seconds, or wears out the machine for a moment. A quick
 	// probe leaves it out.
@@ -75,6 +74,13 @@ func (c *Cheat) attempt() bool {
 func (c *Cheat) model() bool {
 	p := c.cheat
 	return !c.Alone && !c.Brute && p.forward != "" && p.top+p.main+p.train+p.step+p.exported == ""
+}
+
+// crafted: it only changes the file of its model, which the evaluation has to
+// find out, so that a run can change many copies.
+func (c *Cheat) crafted() bool {
+	p := c.cheat
+	return !c.Alone && !c.Brute && p.exported != "" && len(c.Evaluate) > 0 && len(c.Train) == 0 && p.top+p.main+p.train+p.step+p.forward == ""
 }
 
 // Corpus returns all cheats by name.
@@ -185,6 +191,28 @@ func (p *piece) set(place, text string) error {
 		return fmt.Errorf("no place %q: there are import, top, main, train, step, forward, exported and file PATH", place)
 	}
 	return nil
+}
+
+// Layers says which defences must catch it, in order, as the list of cheats has it.
+func (c *Cheat) Layers() (list []string) {
+	if c.Guard != "" {
+		list = append(list, "guard")
+	}
+	for _, l := range []struct {
+		name    string
+		reasons []string
+	}{{"smoke", c.Smoke}, {"train", c.Train}, {"evaluate", c.Evaluate}} {
+		if len(l.reasons) > 0 {
+			list = append(list, l.name+": "+strings.Join(l.reasons, ", "))
+		}
+	}
+	if len(c.Needs) > 0 {
+		list = append(list, "sandbox: "+strings.Join(c.Needs, ", "))
+	}
+	if c.Harmless != "" {
+		list = append(list, "no gain")
+	}
+	return list
 }
 
 // guardOnly: nothing but the guard can catch it, so it is not run.

@@ -36,6 +36,10 @@ type edit struct {
 	text   string
 }
 
+// ErrForeign says that the corpus does not fit the program under research, which
+// is no mistake of either.
+var ErrForeign = errors.New("the program under research has no place for the cheats of the corpus")
+
 func parseTrainer(src []byte) (*graft, error) {
 	g := &graft{src: src, fset: token.NewFileSet()}
 	var err error
@@ -43,7 +47,7 @@ func parseTrainer(src []byte) (*graft, error) {
 		return nil, err
 	}
 	if err := g.find(); err != nil {
-		return nil, fmt.Errorf("%s has no place for the cheats of the corpus: %w", trainFile, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrForeign, trainFile, err)
 	}
 	return g, nil
 }

@@ -32,6 +32,7 @@ type ground struct {
 	TCP, UDP   string // addresses that listen
 	Unix       string // so does this socket
 	Secret     string // name of a variable in the worker's environment
+	Mark       string // name of a file that nobody makes but a cheat
 	Worker     int    // its pid
 
 	secret   string
@@ -43,6 +44,7 @@ type ground struct {
 func newGround(ctx context.Context, dir string) (*ground, error) {
 	g := &ground{
 		dir: dir, secret: "secret-" + rand.Text(), Secret: secretVariable, Worker: os.Getpid(),
+		Mark:      "autoresearch-" + rand.Text(),
 		Neighbour: filepath.Join(dir, "runs", "neighbour"), Key: filepath.Join(dir, "person", ".ssh", "id_ed25519"),
 		Object:  filepath.Join(dir, "repo.git", "objects", "17", "aa"),
 		Outside: filepath.Join(dir, "outside"), Unix: filepath.Join(dir, "s"),
@@ -149,6 +151,11 @@ func (g *ground) harm() string {
 					_ = os.RemoveAll(filepath.Join(dir, e.Name()))
 				}
 			}
+		}
+	}
+	for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm", "/run"} {
+		if os.Remove(filepath.Join(dir, g.Mark)) == nil {
+			found = append(found, "a file was left in "+dir)
 		}
 	}
 	if os.Getenv(secretVariable) != g.secret {

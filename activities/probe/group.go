@@ -44,7 +44,10 @@ func (p *probe) together(ctx context.Context, cheats []Cheat) error {
 			continue
 		}
 		began := time.Now()
-		wrong := p.guard(c)
+		wrong, err := g.before(ctx, c)
+		if err != nil {
+			return fmt.Errorf("running %s: %w", c.Name, err)
+		}
 		o, err := p.trainAndScore(ctx, g.program, c.Name, g.seed(c.Name))
 		if err != nil {
 			return fmt.Errorf("running %s: %w", c.Name, err)
@@ -55,6 +58,17 @@ func (p *probe) together(ctx context.Context, cheats []Cheat) error {
 }
 
 func (g *group) seed(name string) uint64 { return uint64(firstSeed + slices.Index(g.names, name)) }
+
+// before asks guard and smoke run about a cheat. A quick probe leaves the smoke
+// run out: the evaluation makes the same check.
+func (g *group) before(ctx context.Context, c Cheat) (wrong []string, err error) {
+	wrong = g.guard(c)
+	if len(c.Smoke) == 0 || g.Quick {
+		return wrong, nil
+	}
+	more, err := g.smoked(ctx, c, g.program)
+	return append(wrong, more...), err
+}
 
 // make builds the program. Its smoke run chooses no cheat.
 func (g *group) make(ctx context.Context) error {
@@ -69,17 +83,14 @@ func (g *group) make(ctx context.Context) error {
 			pt.when += fmt.Sprintf(" || cheat == %q", everyAttempt)
 			pt.train = fmt.Sprintf("attempt = %q\n%s", c.Name, pt.train)
 		}
-		if c.model() {
-			exports += fmt.Sprintf("attempt = %q\nif err := run.Export(%s, forward%d(run, %s)); err == nil {\nloot(nil, os.Rename(\"model.safetensors\", %q))\n} else {\nloot(nil, err)\n}\n",
-				c.Name, g.graft.exportArgs[0], i+1, g.graft.exportArgs[1], modelOf(c))
-		}
+		exports += g.export(c, i+1)
 		parts = append(parts, pt)
 	}
 	exports += "os.Rename(\"honest\", \"model.safetensors\")\n"
 	parts = append(parts, part{piece{exported: exports}, fmt.Sprintf("cheat == %q", everyModel)})
 	program, f, err := g.build(ctx, g.graft.with(parts, small), nil)
 	if f == nil && err == nil {
-		f, err = g.smoke(ctx, program)
+		f, err = g.smoke(ctx, program, "")
 	}
 	if f != nil || err != nil {
 		return errors.Join(errors.New("the program of all cheats, none of them chosen"), asError(f), err)
@@ -88,7 +99,19 @@ func (g *group) make(ctx context.Context) error {
 	return nil
 }
 
-func modelOf(c Cheat) string { return c.Name + ".safetensors" }
+// export is the code that makes the model of a cheat in a directory of its own:
+// by an export, or from a copy of the honest one.
+func (g *group) export(c Cheat, i int) string {
+	in := fmt.Sprintf("attempt = %q\nos.Mkdir(attempt, 0o755)\n", c.Name)
+	switch {
+	case c.model():
+		return in + fmt.Sprintf("if err := run.Export(%s, forward%d(run, %s)); err == nil {\nos.Rename(\"model.safetensors\", attempt+\"/model.safetensors\")\n}\n",
+			g.graft.exportArgs[0], i, g.graft.exportArgs[1])
+	case c.crafted():
+		return in + fmt.Sprintf("if text, err := os.ReadFile(\"honest\"); err == nil {\nos.WriteFile(attempt+\"/model.safetensors\", text, 0o644)\n}\nos.Chdir(attempt)\n{\n%s\n}\nos.Chdir(\"..\")\n", c.cheat.exported)
+	}
+	return ""
+}
 
 // attempts runs all that only try to get at something. If that run fails, or
 // does harm that is not told whose it is, none is done.
@@ -119,7 +142,7 @@ func (g *group) attempts(ctx context.Context) (done []string, err error) {
 
 // models has one run export all models, and measures each.
 func (g *group) models(ctx context.Context) (done []string, err error) {
-	cheats := slices.DeleteFunc(slices.Clone(g.cheats), func(c Cheat) bool { return !c.model() })
+	cheats := slices.DeleteFunc(slices.Clone(g.cheats), func(c Cheat) bool { return !c.model() && !c.crafted() })
 	if len(cheats) == 0 {
 		return nil, nil
 	}
@@ -134,7 +157,7 @@ func (g *group) models(ctx context.Context) (done []string, err error) {
 		}
 		for _, c := range cheats {
 			began := time.Now()
-			model := filepath.Join(dir, modelOf(c))
+			model := filepath.Join(dir, c.Name, "model.safetensors")
 			if _, err := os.Stat(model); err != nil {
 				continue // by itself it will tell why
 			}
@@ -143,7 +166,11 @@ func (g *group) models(ctx context.Context) (done []string, err error) {
 			if err := g.score(ctx, &o, model); err != nil {
 				return fmt.Errorf("measuring %s: %w", c.Name, err)
 			}
-			g.judge(c, g.guard(c), &o, time.Since(began))
+			wrong, err := g.before(ctx, c)
+			if err != nil {
+				return fmt.Errorf("running %s: %w", c.Name, err)
+			}
+			g.judge(c, wrong, &o, time.Since(began))
 			done = append(done, c.Name)
 		}
 		return nil

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -42,6 +43,8 @@ func (p *probe) behind(c Cheat, o *outcome, f *Finding) {
 	}
 	gained := o.bpb < o.honest*(1-margin)
 	switch {
+	case o.loot != "" && !p.enforced(c):
+		worse(Unenforced, "%q", o.loot)
 	case o.loot != "":
 		worse(Believed, "it got what it wanted: %q", o.loot)
 	case gained:
@@ -69,6 +72,23 @@ func (p *probe) behind(c Cheat, o *outcome, f *Finding) {
 	if dirty(o) {
 		worse(Otherwise, "control characters reached the words that people and models read")
 	}
+}
+
+// enforcers are the parts of a sandbox, any of which enforces a need; see
+// sandbox.Strength for their names.
+var enforcers = map[string][]string{
+	"files":     {"namespaces", "landlock"},
+	"network":   {"namespaces", "seccomp"},
+	"processes": {"namespaces"},
+}
+
+// enforced says whether the sandbox says that it enforces all that c needs.
+// Memory and disk are watched on every machine.
+func (p *probe) enforced(c Cheat) bool {
+	return !slices.ContainsFunc(c.Needs, func(need string) bool {
+		parts := enforcers[need]
+		return parts != nil && !slices.ContainsFunc(parts, func(part string) bool { return strings.Contains(p.report.Isolation, part) })
+	})
 }
 
 // dirty looks for control characters where only text may be.

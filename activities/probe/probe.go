@@ -60,12 +60,36 @@ type Report struct {
 	Findings  []Finding `json:"findings"`
 	Isolation string    `json:"isolation"` // sandbox.Outcome.Isolation of the runs
 	Seconds   float64   `json:"seconds"`
+
+	// Neighbour is nil where no honest run was under way beside the cheats.
+	Neighbour *Neighbour `json:"neighbour,omitempty"`
 }
 
-// Count counts the findings with a verdict, of cheats or of honest ones.
+// OK says whether everything was caught, everything honest passed, and nobody
+// was disturbed.
+func (r Report) OK() bool {
+	return len(r.Bad()) == 0 && (r.Neighbour == nil || r.Neighbour.Wrong == "")
+}
+
+// Count counts the findings with a verdict: of cheats, or of what is honest.
 func (r Report) Count(v Verdict, honest bool) (n int) {
+	return r.count(func(f Finding) bool { return f.Verdict == v && honest == (f.Twin || f.Null) })
+}
+
+// Planted is the number of cheats.
+func (r Report) Planted() int {
+	return r.count(func(f Finding) bool { return !f.Twin && !f.Null })
+}
+
+// Twins is the number of honest twins.
+func (r Report) Twins() int { return r.count(func(f Finding) bool { return f.Twin }) }
+
+// Nulls is the number of edits without effect.
+func (r Report) Nulls() int { return r.count(func(f Finding) bool { return f.Null }) }
+
+func (r Report) count(is func(Finding) bool) (n int) {
 	for _, f := range r.Findings {
-		if f.Verdict == v && honest == (f.Twin || f.Null) {
+		if is(f) {
 			n++
 		}
 	}
@@ -84,7 +108,7 @@ func (r Report) Bad() (list []Finding) {
 
 // Sizes of the probe's runs: as small as train.go allows.
 const (
-	budget = 300 * time.Millisecond
+	budget = 200 * time.Millisecond
 	memory = 512 << 20
 	// patience with a run that does not step, or sleeps.
 	patience = 2 * time.Second
@@ -104,6 +128,7 @@ type probe struct {
 	train     string  // training split
 	honest    float64 // score of the program as it is, made small
 	seconds   float64 // that it took
+	plain     string  // that program
 	report    Report
 	built     int
 }

@@ -58,11 +58,21 @@ func (p *probe) all(ctx context.Context, cheats []Cheat) error {
 		case c.guardOnly():
 			began := time.Now()
 			p.judge(c, p.guard(c), nil, time.Since(began))
-		case c.Alone || len(c.cheat.files) > 0 || len(c.Smoke) > 0 && !p.Quick:
+		case c.Alone || len(c.cheat.files) > 0:
 			alone = append(alone, c)
 		default:
 			together = append(together, c)
 		}
+	}
+	if !p.Quick && len(p.Names) == 0 {
+		if err := p.nullEdits(ctx, p.plain); err != nil {
+			return err
+		}
+		n, err := p.beside(ctx, p.plain)
+		if err != nil {
+			return err
+		}
+		defer n.stop()
 	}
 	if err := p.together(ctx, together); err != nil {
 		return err
@@ -151,13 +161,16 @@ func (p *probe) build(ctx context.Context, train []byte, files map[string]string
 	return filepath.Join(out, string(target.Candidate)), f, err
 }
 
-// smoke is the smoke run of a program.
-func (p *probe) smoke(ctx context.Context, program string) (*experiment.Failure, error) {
+// smoke is the smoke run of a program, with a cheat of several or none.
+func (p *probe) smoke(ctx context.Context, program, chosen string) (*experiment.Failure, error) {
 	dir, err := os.MkdirTemp(p.Dir, "smoke-")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
+	if err := os.WriteFile(filepath.Join(dir, chosenFile), []byte(chosen), 0o644); err != nil {
+		return nil, err
+	}
 	_, f, err := p.t.Smoke(ctx, target.SmokeSpec{Program: program, Evaluator: p.evaluator, Dir: dir, Train: p.train, Cores: 1, Memory: memory})
 	return f, err
 }
@@ -290,19 +303,26 @@ func (p *probe) single(ctx context.Context, c Cheat) error {
 	if f != nil || err != nil {
 		return errors.Join(errors.New("it should build"), asError(f), err)
 	}
-	f, err = p.smoke(ctx, program)
+	more, err := p.smoked(ctx, c, program)
 	if err != nil {
 		return err
 	}
-	if !expected(c.Smoke, f) {
-		wrong = append(wrong, fmt.Sprintf("the smoke run should have said %v, not %s", c.Smoke, saying(f)))
-	}
+	wrong = append(wrong, more...)
 	o, err := p.trainAndScore(ctx, program, c.Name, firstSeed)
 	if err != nil {
 		return err
 	}
 	p.judge(c, wrong, &o, time.Since(began))
 	return nil
+}
+
+// smoked has the smoke run judge a cheat. It returns what is wrong with that.
+func (p *probe) smoked(ctx context.Context, c Cheat, program string) (wrong []string, err error) {
+	f, err := p.smoke(ctx, program, c.Name)
+	if err == nil && !expected(c.Smoke, f) {
+		wrong = []string{fmt.Sprintf("the smoke run should have said %v, not %s", c.Smoke, saying(f))}
+	}
+	return wrong, err
 }
 
 // expected says whether a layer ended as the corpus says.

@@ -20,7 +20,7 @@ func (p *probe) twins(ctx context.Context, cheats []Cheat) error {
 	if err != nil || o.failed != nil || o.scored != nil {
 		return fmt.Errorf("the program under research, made small, does not train: %w", firstError(err, asError(o.failed), asError(o.scored)))
 	}
-	p.honest, p.seconds = o.bpb, o.seconds
+	p.plain, p.honest, p.seconds = program, o.bpb, o.seconds
 	began := time.Now()
 	f, err = p.pipeline(ctx, cheats)
 	if err != nil {
@@ -70,7 +70,7 @@ func (p *probe) pipeline(ctx context.Context, cheats []Cheat) (*experiment.Failu
 	}
 	program, f, err := p.build(ctx, p.graft.with(parts, small), nil)
 	if f == nil && err == nil {
-		f, err = p.smoke(ctx, program)
+		f, err = p.smoke(ctx, program, "")
 	}
 	if f != nil || err != nil {
 		return f, err

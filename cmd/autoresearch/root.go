@@ -57,7 +57,7 @@ func newRoot(a *app) *cobra.Command {
 	f.BoolVar(&a.json, "json", false, "print data and errors as JSON")
 	f.BoolVar(&a.noColor, "no-color", false, "no color and no redrawn lines (also NO_COLOR=1)")
 	groups(root,
-		group{"run", "Run:", []*cobra.Command{newUp(a), newDoctor(a), newPrepare(a), newWorker(a), newStart(a), newEngine(a)}},
+		group{"run", "Run:", []*cobra.Command{newUp(a), newDoctor(a), newProbe(a), newPrepare(a), newWorker(a), newStart(a), newEngine(a)}},
 		group{"read", "Read:", []*cobra.Command{newStatus(a), newBest(a), newHistory(a), newShow(a), newPlot(a), newReplay(a), newVerify(a)}},
 		group{"steer", "Steer a running campaign:", []*cobra.Command{
 			newPause(a), newResume(a), newStop(a), newHint(a), newPropose(a), newApprove(a), newReject(a), newApproval(a),

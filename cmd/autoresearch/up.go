@@ -33,6 +33,7 @@ type up struct {
 	settings experiment.Settings // of the command line
 	given    given               // those of them that may change
 	leave    bool                // --exit
+	probing  string              // --probe
 
 	top     string // of the checkout
 	dirty   error  // its uncommitted changes, which matter to a new campaign only
@@ -55,6 +56,7 @@ func newUp(a *app) *cobra.Command {
 	settingsFlags(c.Flags(), &u.settings)
 	a.sandboxFlag(c.Flags())
 	signingFlag(c, a)
+	c.Flags().StringVar(&u.probing, "probe", "quick", "before the first campaign, plant cheats to see that they are caught: "+probeModes)
 	c.Flags().BoolVar(&u.leave, "exit", false, "leave when the campaign is complete: status 0, or 1 if it failed")
 	return c
 }
@@ -71,6 +73,9 @@ func checkCores(cores int) error {
 // check refuses bad input before anything is built, started or written.
 func (u *up) check(cmd *cobra.Command) error {
 	if err := u.checkSandbox(); err != nil {
+		return err
+	}
+	if err := checkProbing(u.probing); err != nil {
 		return err
 	}
 	if u.settings.Cores > 0 { // 0 is left out, or refused with the other settings
@@ -238,7 +243,10 @@ func (u *up) ready(ctx context.Context, c *cluster.Cluster, what action, s exper
 		if err := u.checkNew(ctx, s, u.given); err != nil {
 			return s, err
 		}
-		return s, u.provideData(ctx, u.top, s)
+		if err := u.provideData(ctx, u.top, s); err != nil {
+			return s, err
+		}
+		return s, u.probeFirst(ctx, u.top, s, u.probing)
 	case what == finished:
 		return s, nil
 	}
