@@ -76,7 +76,7 @@ func (g *group) make(ctx context.Context) error {
 		g.names = append(g.names, c.Name)
 	}
 	parts := []part{{piece: prelude(g.names, g.ground)}}
-	exports := "os.Rename(\"model.safetensors\", \"honest\")\n"
+	exports := "os.Rename(\"model.safetensors\", \".honest\")\n"
 	for i, c := range g.cheats {
 		pt := part{c.cheat, fmt.Sprintf("cheat == %q", c.Name)}
 		if c.attempt() {
@@ -86,7 +86,7 @@ func (g *group) make(ctx context.Context) error {
 		exports += g.export(c, i+1)
 		parts = append(parts, pt)
 	}
-	exports += "os.Rename(\"honest\", \"model.safetensors\")\n"
+	exports += "os.Rename(\".honest\", \"model.safetensors\")\n"
 	parts = append(parts, part{piece{exported: exports}, fmt.Sprintf("cheat == %q", everyModel)})
 	program, f, err := g.build(ctx, g.graft.with(parts, small), nil)
 	if f == nil && err == nil {
@@ -102,13 +102,13 @@ func (g *group) make(ctx context.Context) error {
 // export is the code that makes the model of a cheat in a directory of its own:
 // by an export, or from a copy of the honest one.
 func (g *group) export(c Cheat, i int) string {
-	in := fmt.Sprintf("attempt = %q\nos.Mkdir(attempt, 0o755)\n", c.Name)
+	in := fmt.Sprintf("attempt = %q\nos.Mkdir(\".\"+attempt, 0o755)\n", c.Name)
 	switch {
 	case c.model():
-		return in + fmt.Sprintf("if err := run.Export(%s, forward%d(run, %s)); err == nil {\nos.Rename(\"model.safetensors\", attempt+\"/model.safetensors\")\n}\n",
+		return in + fmt.Sprintf("if err := run.Export(%s, forward%d(run, %s)); err == nil {\nos.Rename(\"model.safetensors\", \".\"+attempt+\"/model.safetensors\")\n}\n",
 			g.graft.exportArgs[0], i, g.graft.exportArgs[1])
 	case c.crafted():
-		return in + fmt.Sprintf("if text, err := os.ReadFile(\"honest\"); err == nil {\nos.WriteFile(attempt+\"/model.safetensors\", text, 0o644)\n}\nos.Chdir(attempt)\n{\n%s\n}\nos.Chdir(\"..\")\n", c.cheat.exported)
+		return in + fmt.Sprintf("if text, err := os.ReadFile(\".honest\"); err == nil {\nos.WriteFile(\".\"+attempt+\"/model.safetensors\", text, 0o644)\n}\nos.Chdir(\".\"+attempt)\n{\n%s\n}\nos.Chdir(\"..\")\n", c.cheat.exported)
 	}
 	return ""
 }
@@ -157,7 +157,7 @@ func (g *group) models(ctx context.Context) (done []string, err error) {
 		}
 		for _, c := range cheats {
 			began := time.Now()
-			model := filepath.Join(dir, c.Name, "model.safetensors")
+			model := filepath.Join(dir, "."+c.Name, "model.safetensors")
 			if _, err := os.Stat(model); err != nil {
 				continue // by itself it will tell why
 			}

@@ -7,18 +7,18 @@ import (
 
 // chosenFile in a run directory names a cheat, for smoke runs: they all have the
 // same seed.
-const chosenFile = "chosen"
+const chosenFile = ".chosen"
 
 // firstSeed is the seed that chooses the first cheat of a program.
 const firstSeed = 1000
 
 // Files of a run directory in which cheats tell what became of them. The name of
-// the cheat follows.
+// the cheat follows. They are hidden: others that no trainer writes fail a run.
 const (
-	lootFile    = "loot-"    // what it got, or did
-	refusedFile = "refused-" // what it was told instead
-	aliveFile   = "alive-"   // grows as long as a child of it lives
-	spentFile   = "spent-"   // CPU seconds that it has burnt, by its own count
+	lootFile    = ".loot-"    // what it got, or did
+	refusedFile = ".refused-" // what it was told instead
+	aliveFile   = ".alive-"   // grows as long as a child of it lives
+	spentFile   = ".spent-"   // CPU seconds that it has burnt, by its own count
 )
 
 // Names that choose more than one cheat.
@@ -72,7 +72,7 @@ func loot(got []byte, err error) {
 }
 
 func tell(name string, text []byte) {
-	f, err := os.OpenFile(name+"-"+attempt, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	f, err := os.OpenFile("."+name+"-"+attempt, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
 	if err == nil {
 		f.Write(text)
 		f.Close()

@@ -111,7 +111,7 @@ const (
 	budget = 200 * time.Millisecond
 	memory = 512 << 20
 	// patience with a run that does not step, or sleeps.
-	patience = 2 * time.Second
+	patience = 5 * time.Second
 )
 
 var small = map[string]string{
