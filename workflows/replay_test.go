@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workflows"
 )
 
@@ -67,6 +68,7 @@ func TestReplayCoversEveryPath(t *testing.T) {
 		enumspb.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_FAILED,
 		enumspb.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_TERMINATED,
 		enumspb.EVENT_TYPE_TIMER_FIRED,
+		enumspb.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT, // of a slot that nobody serves
 	} {
 		require.True(t, seen[want], "no recorded history has %v", want)
 	}
@@ -107,4 +109,61 @@ func TestHistoryBudget(t *testing.T) {
 	}
 }
 
-func isParent(name string) bool { return strings.HasPrefix(filepath.Base(name), "research-loop-run") }
+// A check costs less than a candidate: nothing is proposed, and no order is
+// waited for.
+func TestCheckBudget(t *testing.T) {
+	const (
+		childEvents, childBytes   = 40, 12 << 10
+		parentEvents, parentBytes = 24, 6 << 10 // for each experiment or check
+	)
+	found := histories(t, "research-confirmed*.json")
+	checks, all := 0, 0
+	for name, h := range found {
+		if isRun(name, "confirmed") {
+			continue
+		}
+		all++
+		var in workflows.ExperimentInput
+		require.NoError(t, temporalDecode(h.Events[0].GetWorkflowExecutionStartedEventAttributes().Input, &in))
+		if in.Check == nil {
+			continue
+		}
+		checks++
+		t.Logf("%-28s %s: %d events, %d bytes", filepath.Base(name), in.Check.Title(), len(h.Events), proto.Size(h))
+		require.LessOrEqual(t, len(h.Events), childEvents, name)
+		require.LessOrEqual(t, proto.Size(h), childBytes, name)
+	}
+	require.NotZero(t, checks)
+	for name, h := range found {
+		if isRun(name, "confirmed") {
+			t.Logf("%-28s %d experiments, %d checks among them: %d events, %d bytes", filepath.Base(name), all, checks, len(h.Events), proto.Size(h))
+			require.LessOrEqual(t, len(h.Events), parentEvents*all, name)
+			require.LessOrEqual(t, proto.Size(h), parentBytes*all, name)
+		}
+	}
+}
+
+// A campaign continues as new while a check trains and others are wanted.
+func TestRecordedContinueAsNewWithChecks(t *testing.T) {
+	training, wanted := 0, 0
+	for _, h := range histories(t, "research-rechecked-run*.json") {
+		var s experiment.Settings
+		var state workflows.State
+		require.NoError(t, temporalDecode(h.Events[0].GetWorkflowExecutionStartedEventAttributes().Input, &s, &state))
+		wanted += len(state.Checks)
+		for _, e := range state.Entries {
+			if e.Check != nil {
+				training++
+			}
+		}
+	}
+	require.NotZero(t, training)
+	require.NotZero(t, wanted)
+}
+
+// isRun tells a campaign's history from those of its experiments.
+func isRun(name, tag string) bool {
+	return strings.HasPrefix(filepath.Base(name), "research-"+tag+"-run")
+}
+
+func isParent(name string) bool { return isRun(name, "loop") }

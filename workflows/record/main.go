@@ -2,11 +2,12 @@
 // replay. It runs campaigns of every kind on the embedded engine, with doubled
 // activities, and writes what Temporal recorded:
 //
-//	go run ./workflows/record -out workflows/testdata/histories/v1
+//	go run ./workflows/record -out workflows/testdata/histories/v2 -only confirmed,refuted,rechecked,drifting,vacated
 //
-// Record a new folder beside the old ones when workflow logic has changed, and
-// never delete the folder of a released version. It takes about a minute; it
-// fails with the scenario that did not come to its end.
+// Record a new folder beside the old ones when workflow logic has changed, with
+// the scenarios that take the new turns, and never delete the folder of a
+// released version. It takes about a minute; it fails with the scenario that did
+// not come to its end.
 package main
 
 import (
@@ -18,6 +19,8 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -37,8 +40,8 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "workflows/testdata/histories/v1", "`folder` to write to")
-	only := flag.String("only", "", "the one `scenario` to record")
+	out := flag.String("out", "workflows/testdata/histories/v2", "`folder` to write to")
+	only := flag.String("only", "", "the `scenarios` to record, by comma; all if empty")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -53,7 +56,7 @@ func record(ctx context.Context, out, only string) error {
 		return err
 	}
 	for _, s := range scenarios {
-		if only != "" && s.name != only {
+		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
 			continue
 		}
 		if err := run(ctx, s, out); err != nil {
@@ -92,7 +95,7 @@ func run(ctx context.Context, s scenario, out string) error {
 	if s.double != nil {
 		s.double(p.d)
 	}
-	for _, queue := range []string{workflows.ResearchQueue, workflows.TrainQueue} {
+	for _, queue := range []string{workflows.ResearchQueue, workflows.TrainQueue, servedSlot} {
 		w := worker.New(c.Client, queue, worker.Options{Identity: "research@laptop/1a2b3c4d/12345-dcx9q2b7k1ab", BuildID: "1a2b3c4", WorkerStopTimeout: time.Second, MaxHeartbeatThrottleInterval: 100 * time.Millisecond})
 		w.RegisterWorkflow(workflows.Research)
 		w.RegisterWorkflow(workflows.Experiment)

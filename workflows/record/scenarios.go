@@ -39,6 +39,60 @@ var scenarios = []scenario{
 	{"rerun", slow(2 * time.Second), rerun},
 	{"trouble", refusing, trouble},
 	{"impossible", impossible, fails},
+
+	{"confirmed", confirming(double.Confirms{Runs: 2}), confirmed},
+	{"refuted", confirming(double.Confirms{Refuted: evenOnes}), refuted},
+	{"rechecked", confirming(double.Confirms{Runs: 3, Refuted: evenOnes}), rechecked},
+	{"drifting", confirming(double.Confirms{Drift: servedSlot}), confirmed},
+	{"vacated", confirming(double.Confirms{Drift: "train-cpu@nobody"}), confirmed},
+}
+
+// servedSlot is the task queue of a slot.
+const servedSlot = "train-cpu@laptop/1a2b3c4d"
+
+// confirming has a policy that measures its keeps again, and runs that take a
+// moment.
+func confirming(p double.Confirms) func(*double.Double) {
+	return func(d *double.Double) {
+		slow(50 * time.Millisecond)(d)
+		d.Judge, d.Slot = p.Judge, servedSlot
+		d.Score = func(n, run int) float64 { return 3.5 - 0.01*float64(n*n%7) + 0.001*float64(run) }
+	}
+}
+
+func evenOnes(n int) bool { return n%2 == 0 }
+
+// confirmed is a campaign on one slot with checks between its candidates, and
+// after them.
+func confirmed(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 5, ConfirmShare: 0.5}, 1, nil)
+	if err != nil {
+		return err
+	}
+	return run.Get(p.ctx, nil)
+}
+
+// refuted is a campaign on three slots that is rolled back, with descendants
+// under way; and whose share of checks somebody changes.
+func refuted(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 6, Parallel: 3}, 1, nil)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		p.until(func(s experiment.Status) bool { return s.Experiments >= 2 }),
+		p.update(workflows.MessageSetBudget, map[string]any{"confirm_share": 0.4}),
+		run.Get(p.ctx, nil),
+	)
+}
+
+// rechecked continues as new with checks in training and others wanted.
+func rechecked(p *play) error {
+	run, err := p.start(experiment.Limits{Experiments: 6, Parallel: 2, ConfirmShare: 0.5}, 1, &workflows.State{ContinueAfter: 60})
+	if err != nil {
+		return err
+	}
+	return run.Get(p.ctx, nil)
 }
 
 // slow makes a training run take a while, heartbeating.
