@@ -51,7 +51,7 @@ func TestBadCompanyAndLosses(t *testing.T) {
 	u := newUser(t)
 	const tag = "company"
 	up := func(experiments string) []string {
-		return []string{"up", "--tag", tag, "--experiments", experiments, "--budget", "1s", "--seeds", "1", "--exit"}
+		return []string{"up", plain, "--tag", tag, "--experiments", experiments, "--budget", "1s", "--seeds", "1", "--exit"}
 	}
 	first := u.start(up("1")...)
 	u.training(tag, 0)
@@ -74,7 +74,7 @@ func TestBadCompanyAndLosses(t *testing.T) {
 	require.NoError(t, os.WriteFile(home.Results(tag), []byte("garbage"), 0o644))
 	git(t, u.clone, "branch", "-D", experiment.Branch(tag))
 	u.fails(4, "budget is 1s there, not 2s", "up", "--tag", tag, "--budget", "2s") // the ledger knows
-	u.start("up", "--tag", tag, "--experiments", "2", "--exit").wait()
+	u.start("up", plain, "--tag", tag, "--experiments", "2", "--exit").wait()
 	require.Len(t, u.history(tag), 3)
 	require.Equal(t, 3, u.decided(tag), "the table is whole again")
 	require.Equal(t, u.best(tag).Commit, git(t, u.clone, "rev-parse", experiment.Branch(tag)))
@@ -83,7 +83,7 @@ func TestBadCompanyAndLosses(t *testing.T) {
 	whole, err := os.ReadFile(result)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(result, whole[:len(whole)/2], 0o644))
-	u.fails(1, "the ledger is damaged: company/0001/result.json", "up", "--tag", tag, "--experiments", "3")
+	u.fails(1, "the ledger is damaged: company/0001/result.json", "up", plain, "--tag", tag, "--experiments", "3")
 	require.Zero(t, u.enginePID(), "refused before work starts")
 	require.NoError(t, os.WriteFile(result, whole, 0o644))
 	require.Len(t, u.history(tag), 3)
@@ -105,7 +105,7 @@ func TestFullDisk(t *testing.T) {
 	u.home = filepath.Join(disk, "home")
 	u.env = []string{"AUTORESEARCH_HOME=" + u.home}
 	const tag = "full"
-	up := []string{"up", "--tag", tag, "--experiments", "1", "--budget", "2s", "--seeds", "1", "--exit"}
+	up := []string{"up", plain, "--tag", tag, "--experiments", "1", "--budget", "2s", "--seeds", "1", "--exit"}
 	u.fails(1, "are free on the disk of the home", up...)
 	require.NoDirExists(t, u.home, "refused before anything is made")
 

@@ -71,7 +71,7 @@ func TestChaosLeavesNoTrace(t *testing.T) {
 	c := chaosOf(t, 6)
 	const tag = "chaos"
 	experiments := 8 + 4*c.kills // enough to be killed in
-	up := []string{"up", "--target", "noop", "--proposer", "script", "--parallel", "2", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--seeds", "2", "--exit"}
+	up := []string{"up", plain, "--target", "noop", "--proposer", "script", "--parallel", "2", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--seeds", "2", "--exit"}
 	calm, wild := newUser(t).noop(), newUser(t)
 	git(t, wild.clone, "fetch", "-q", calm.clone, "HEAD")
 	git(t, wild.clone, "reset", "-q", "--hard", "FETCH_HEAD")
@@ -122,7 +122,7 @@ func TestChaosLanguageModel(t *testing.T) {
 	m := newModel(t, llmtest.Options{Latency: 100 * time.Millisecond})
 	u := newUser(t).noop()
 	u.env = m.env(apiKey)
-	up := []string{"up", "--target", "noop", "--parallel", "2", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--exit"}
+	up := []string{"up", plain, "--target", "noop", "--parallel", "2", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--exit"}
 	cut := func() string {
 		m.shut()
 		m.open()
@@ -154,7 +154,7 @@ func TestChaosWhileTraining(t *testing.T) {
 	c := chaosOf(t, 5)
 	const tag = "chaos"
 	experiments := 2 + c.kills/2
-	up := []string{"up", "--tag", tag, "--experiments", strconv.Itoa(experiments), "--budget", "1s", "--seeds", "1", "--exit"}
+	up := []string{"up", plain, "--tag", tag, "--experiments", strconv.Itoa(experiments), "--budget", "1s", "--seeds", "1", "--exit"}
 	u := newUser(t)
 	trainer := func() string { return u.killTrainer(c.between(0, 2*time.Second)) }
 	u.survive(c, up, 8*time.Second, u.killUp, u.killEngineIfThere, trainer,

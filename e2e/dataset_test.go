@@ -52,7 +52,7 @@ func TestDatasets(t *testing.T) {
 
 	const tag = "texts"
 	up := func(more ...string) []string {
-		return append([]string{"up", "--tag", tag, "--budget", "1s", "--seeds", "1", "--exit"}, more...)
+		return append([]string{"up", plain, "--tag", tag, "--budget", "1s", "--seeds", "1", "--exit"}, more...)
 	}
 	u.start(up("--experiments", "1", "--dataset", texts, "--vocab", "1024")...).wait()
 	u.checkLedger(tag, 1)

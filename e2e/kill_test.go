@@ -19,7 +19,7 @@ import (
 func TestKillAnything(t *testing.T) {
 	u := newUser(t)
 	const tag = "kill"
-	up := []string{"up", "--tag", tag, "--experiments", "3", "--budget", "2s", "--seeds", "2", "--exit"}
+	up := []string{"up", plain, "--tag", tag, "--experiments", "3", "--budget", "2s", "--seeds", "2", "--exit"}
 
 	p := u.start(up...)
 	u.training(tag, 0)
@@ -51,7 +51,7 @@ func TestKillWorker(t *testing.T) {
 	const tag = "worker"
 	w := u.start("worker")
 	eventually(t, "the engine is ready", func() bool { return u.engine().Ready && u.enginePID() > 0 })
-	u.run("start", "--tag", tag, "--experiments", "1", "--budget", "2s", "--seeds", "1")
+	u.run("start", plain, "--tag", tag, "--experiments", "1", "--budget", "2s", "--seeds", "1")
 	u.training(tag, 1)
 	w.kill()
 	eventually(t, "the trainer died with its worker", func() bool { return len(u.trainers()) == 0 })
@@ -70,7 +70,7 @@ func TestEngineKilledWhenReady(t *testing.T) {
 	t.Parallel()
 	u := newUser(t).noop()
 	const tag = "ready"
-	p := u.start("up", "--target", "noop", "--tag", tag, "--experiments", "1", "--exit")
+	p := u.start("up", plain, "--target", "noop", "--tag", tag, "--experiments", "1", "--exit")
 	for killed := 0; killed < 2; {
 		if s := u.engine(); s.Ready && u.enginePID() > 0 {
 			_ = syscall.Kill(s.PID, syscall.SIGKILL)

@@ -28,6 +28,10 @@ import (
 // campaign to the next. What is the same: each number is decided once, each
 // decision follows from the one before it, and each run is paid for once.
 
+// plain is for campaigns that are not about confirming: without checks each has
+// as many trainings as experiments.
+const plain = "--policy=threshold/1"
+
 // checkLedger holds the accounts of a complete campaign against each other: the
 // ledger, the artifacts behind it, results.tsv, git, and the workflow's answer.
 func (u *user) checkLedger(tag string, experiments int) {
@@ -50,8 +54,14 @@ func (u *user) checkDecisions(tag string, experiments int) []experiment.Result {
 	t := u.t
 	t.Helper()
 	rows := u.history(tag)
-	require.Equal(t, upTo(experiments), numbers(rows), "each experiment is decided once, and none is lost")
-	require.Equal(t, upTo(experiments), u.begun(tag), "nothing else was begun")
+	checks := 0 // have numbers of their own, and count in no limit
+	for _, r := range rows {
+		if r.Check != nil {
+			checks++
+		}
+	}
+	require.Equal(t, upTo(experiments+checks), numbers(rows), "each experiment is decided once, and none is lost")
+	require.Equal(t, upTo(experiments+checks), u.begun(tag), "nothing else was begun")
 	u.checkChain(tag, rows)
 	for _, r := range rows {
 		u.checkRuns(tag, r)
@@ -129,6 +139,10 @@ func (u *user) checkChain(tag string, rows []experiment.Result) {
 			require.True(t, kept[r.Parent], "%s: what is trained is a change to what was the incumbent then", what)
 		}
 		kept[r.Commit] = kept[r.Commit] || r.Verdict == experiment.Keep
+		if r.Check != nil {
+			of := row(t, rows[:i], r.Check.Of)
+			require.Equal(t, []string{of.Commit, of.Commit}, []string{r.Commit, r.Parent}, "%s: it measured what #%d was", what, of.Experiment)
+		}
 		held, noise = &rows[i].Incumbent, r.NoiseAfter
 	}
 }
@@ -228,7 +242,7 @@ func (u *user) checkGit(tag string, rows []experiment.Result, best experiment.Be
 			continue
 		}
 		require.Equal(t, r.Commit, ref, "#%d", r.Experiment)
-		if r.Commit != "" && r.Experiment > 0 {
+		if r.Commit != "" && r.Experiment > 0 && r.Check == nil {
 			require.Equal(t, r.Parent, git(t, bare, "rev-parse", r.Commit+"^"), "the parent of candidate %d", r.Experiment)
 		}
 	}

@@ -23,7 +23,7 @@ func TestOutage(t *testing.T) {
 	u := newUser(t)
 	u.env = m.env(apiKey)
 	const tag = "outage"
-	p := u.start("up", "--tag", tag, "--experiments", "5", "--budget", "1s", "--seeds", "1", "--exit")
+	p := u.start("up", plain, "--tag", tag, "--experiments", "5", "--budget", "1s", "--seeds", "1", "--exit")
 	u.trainsNext(tag)
 	m.shut()
 	waits := func(cause string) {
@@ -102,7 +102,7 @@ func TestPaidAnswerSurvives(t *testing.T) {
 	u.env = m.env(apiKey)
 	const tag = "paid"
 	const experiments = 12
-	up := []string{"up", "--target", "noop", "--tag", tag, "--experiments", "12", "--exit"}
+	up := []string{"up", plain, "--target", "noop", "--tag", tag, "--experiments", "12", "--exit"}
 
 	hits := 0 // kills between an answer's note and the proposal that is made of it
 	for known := []int{}; len(known) < 5 && hits < 2; {
@@ -207,7 +207,7 @@ func TestKeyGoesBad(t *testing.T) {
 	u := newUser(t).noop()
 	u.env = m.env(apiKey)
 	const tag = "badkey"
-	p := u.start("up", "--target", "noop", "--tag", tag, "--experiments", "6", "--exit")
+	p := u.start("up", plain, "--target", "noop", "--tag", tag, "--experiments", "6", "--exit")
 	eventually(t, "the campaign is paused", func() bool { return u.status(tag).Phase == experiment.Paused })
 	require.Contains(t, u.status(tag).Trouble, "401 Unauthorized")
 	require.Contains(t, u.status(tag).Trouble, "check OPENAI_API_KEY")

@@ -14,7 +14,7 @@ import (
 func TestParallelResumes(t *testing.T) {
 	u := newUser(t)
 	const tag = "pair"
-	up := []string{"up", "--tag", tag, "--parallel", "2", "--cores", "1", "--experiments", "4", "--budget", "3s", "--seeds", "2", "--exit"}
+	up := []string{"up", plain, "--tag", tag, "--parallel", "2", "--cores", "1", "--experiments", "4", "--budget", "3s", "--seeds", "2", "--exit"}
 	p := u.start(up...)
 	eventually(t, "status shows two trainings", func() bool {
 		training := u.inStage(tag, experiment.Training)

@@ -39,7 +39,7 @@ func TestPostgresCluster(t *testing.T) {
 	u.env = []string{"TEMPORAL_ADDRESS=" + address}
 	u.start("worker", "--research")
 	train := u.start("worker", "--train")
-	u.run("start", "--tag", "pg", "--experiments", "2", "--budget", "1s", "--seeds", "1")
+	u.run("start", plain, "--tag", "pg", "--experiments", "2", "--budget", "1s", "--seeds", "1")
 	u.training("pg", 1)
 	train.kill()
 	u.start("worker", "--train")

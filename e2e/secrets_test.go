@@ -28,7 +28,7 @@ func TestLanguageModelCampaign(t *testing.T) {
 	u.env = m.env(apiKey)
 	const tag = "model"
 	const experiments = 3
-	p := u.start("up", "--tag", tag, "--experiments", "3", "--budget", "1s", "--seeds", "1")
+	p := u.start("up", plain, "--tag", tag, "--experiments", "3", "--budget", "1s", "--seeds", "1")
 	u.cleanEnvironment()
 	eventually(t, "the campaign is complete", func() bool { return strings.Contains(p.output(), "stay until Ctrl-C") })
 	require.Contains(t, p.output(), "proposer  llm, researcher at 127.0.0.1:")

@@ -39,7 +39,7 @@ func TestApproval(t *testing.T) {
 	t.Parallel()
 	u := newUser(t).noop()
 	const tag = "asked"
-	p := u.start("up", "--target", "noop", "--tag", tag, "--experiments", "8", "--approve", "--approve-within", "1h", "--exit")
+	p := u.start("up", plain, "--target", "noop", "--tag", tag, "--experiments", "8", "--approve", "--approve-within", "1h", "--exit")
 	first := u.awaiting(tag)
 	eventually(t, "up asks", func() bool {
 		return strings.Contains(p.output(), "autoresearch approve "+strconv.Itoa(first)+" --tag asked")
@@ -87,7 +87,7 @@ func (u *user) rejected(tag string) (all []int) {
 func TestIdeaAndProgram(t *testing.T) {
 	u := newUser(t)
 	const tag = "idea"
-	p := u.start("up", "--tag", tag, "--experiments", "3", "--budget", "1s", "--seeds", "1", "--exit")
+	p := u.start("up", plain, "--tag", tag, "--experiments", "3", "--budget", "1s", "--seeds", "1", "--exit")
 	u.training(tag, 0)
 	eventually(t, "the first experiment is proposed", func() bool {
 		return exists(filepath.Join(experiment.Home(u.home).Artifacts(), experiment.Key(tag, 1, "proposal-0-0.json")))
@@ -160,7 +160,7 @@ func TestMixedProposers(t *testing.T) {
 	u := newUser(t).noop()
 	u.env = m.env(apiKey)
 	const tag = "mixed"
-	u.run("up", "--target", "noop", "--proposer", "llm:1,hpo:1", "--tag", tag, "--experiments", "8", "--exit")
+	u.run("up", plain, "--target", "noop", "--proposer", "llm:1,hpo:1", "--tag", tag, "--experiments", "8", "--exit")
 	u.checkLedger(tag, 8)
 	shares, err := experiment.ParseProposers("llm:1,hpo:1")
 	require.NoError(t, err)
@@ -181,7 +181,7 @@ func TestStopWithPrepared(t *testing.T) {
 	u := newUser(t)
 	u.env = m.env(apiKey)
 	const tag = "stopped"
-	p := u.start("up", "--tag", tag, "--experiments", "20", "--budget", "5s", "--seeds", "1", "--exit")
+	p := u.start("up", plain, "--tag", tag, "--experiments", "20", "--budget", "5s", "--seeds", "1", "--exit")
 	trains := u.trainsNext(tag)
 	eventually(t, "a candidate is prepared for either verdict", func() bool { return len(u.inStage(tag, experiment.Ready)) == 2 })
 	u.run("stop", "--tag", tag)
@@ -193,7 +193,7 @@ func TestStopWithPrepared(t *testing.T) {
 	before, lost := m.calls(), m.lost(u.notes(tag))
 
 	all := len(decided) - 1 + len(open)
-	u.start("up", "--tag", tag, "--experiments", strconv.Itoa(all), "--exit").wait()
+	u.start("up", plain, "--tag", tag, "--experiments", strconv.Itoa(all), "--exit").wait()
 	u.checkLedger(tag, all)
 	reused := 0
 	for _, n := range open {

@@ -127,7 +127,7 @@ func (u *user) decided(tag string) int {
 func TestRecordedFields(t *testing.T) {
 	t.Parallel()
 	u := newUser(t).noop()
-	u.run("up", "--target", "noop", "--tag", "fields", "--experiments", "1", "--exit")
+	u.run("up", plain, "--target", "noop", "--tag", "fields", "--experiments", "1", "--exit")
 	has := func(line string, names ...string) {
 		t.Helper()
 		var fields map[string]any
@@ -149,7 +149,7 @@ func TestResumeOverUncommittedChanges(t *testing.T) {
 	t.Parallel()
 	u := newUser(t).noop()
 	up := func(tag, experiments string) []string {
-		return []string{"up", "--target", "noop", "--tag", tag, "--experiments", experiments, "--exit"}
+		return []string{"up", plain, "--target", "noop", "--tag", tag, "--experiments", experiments, "--exit"}
 	}
 	u.run(up("old", "1")...)
 	edited := filepath.Join(u.clone, "noop", "train.go")

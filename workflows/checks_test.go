@@ -391,6 +391,22 @@ func TestChecksFromTheLedger(t *testing.T) {
 	require.Equal(t, 2, best.Experiments)
 }
 
+// The search is over by the ledger, and a keep is not confirmed yet: that is all
+// that the next start does.
+func TestChecksOfASearchThatHasEnded(t *testing.T) {
+	d := &double.Double{}
+	c := confirming(t, d, double.Confirms{}, 1)
+	c.at(90*time.Second, func() { c.SignalWorkflow(workflows.MessageStop, nil) })
+	_, err := c.run(oneSeed(1))
+	require.NoError(t, err)
+	require.Empty(t, checks(d))
+	best, err := newCampaign(t, d).run(oneSeed(1))
+	require.NoError(t, err)
+	require.Equal(t, []string{"confirm #1"}, checks(d))
+	require.Equal(t, experiment.Tally{Experiments: 1, Kept: 1, Checks: 1, Confirmed: 1}, best.Tally)
+	require.Equal(t, 1, best.Confirmed.Experiment)
+}
+
 // An open check that is paid for is decided, though nobody wants it any more; of
 // the others the numbers stay unused.
 func TestOpenChecks(t *testing.T) {

@@ -60,3 +60,29 @@ func TestChecksDoNotCountForThePlateau(t *testing.T) {
 	require.Equal(t, 1, s.Tally.SinceKeep)
 	require.Equal(t, 5, s.LastKeep)
 }
+
+// A check trains what was refuted meanwhile, perhaps: it may not become the
+// incumbent, so nothing is prepared on it, and it takes up no limit.
+func TestACheckIsNoCandidate(t *testing.T) {
+	check := experiment.Check{Of: 2, Commit: "b", Purpose: experiment.Confirm}
+	r := &research{State: State{Incumbent: &experiment.Incumbent{Commit: "a"}, Limits: experiment.Limits{Experiments: 1}}}
+	r.running = []*running{{Entry: checkEntry(check, 4)}}
+	require.False(t, r.hasPoint("b"))
+	require.Nil(t, r.decidedNext())
+	require.True(t, r.mayBegin())
+	require.Equal(t, 1, r.taken())
+}
+
+// While a search that has ended finishes the checks of its keeps, it looks after
+// no slot any more.
+func TestEndBeginsNoDriftCheck(t *testing.T) {
+	drift := experiment.Check{Of: 1, Purpose: experiment.Drift, Slot: "train-cpu@vm"}
+	r := &research{State: State{Checks: []experiment.Check{drift, {Of: 2, Purpose: experiment.Retest}}}}
+	e, ok := r.nextCheck(true)
+	require.True(t, ok)
+	require.Equal(t, drift, *e.Check)
+	r.Closing = "plateau"
+	e, ok = r.nextCheck(true)
+	require.True(t, ok)
+	require.Equal(t, experiment.Retest, e.Check.Purpose)
+}

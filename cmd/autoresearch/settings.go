@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/autoresearch-go/autoresearch/activities/policy"
 	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers"
@@ -31,6 +32,7 @@ func settingsFlags(f *pflag.FlagSet, s *experiment.Settings) {
 	f.IntVar(&s.Seeds, "seeds", 0, "baseline `RUNS`, which measure the noise (default 3)")
 	f.StringVar(&s.Proposer, "proposer", "", "who makes proposals: `NAME` of "+strings.Join(proposers, ", ")+", or several with shares such as llm:3,hpo\n(default llm with OPENAI_API_KEY or OPENAI_BASE_URL, else hpo)")
 	f.StringVar(&s.Target, "target", "", "`NAME` of the program under research (default gogpt)")
+	f.StringVar(&s.Policy, "policy", "", "`NAME` of the rules that keep or discard: "+strings.Join(policy.Names(), ", ")+" (default "+experiment.DefaultPolicy+")")
 	f.Uint64Var(&s.Seed, "seed", 0, "root of all random choices (default: from the tag)")
 	f.IntVar(&s.Cores, "cores", 0, "CPU `CORES` of each training run (default: those of the machine, divided by --parallel)")
 	datasetFlags(f, s)
@@ -78,6 +80,11 @@ func checkSettings(s experiment.Settings, f *pflag.FlagSet) (target.Target, erro
 	}
 	if err := checkProposers(s.Proposer); err != nil {
 		return nil, err
+	}
+	if s.Policy != "" {
+		if _, err := policy.ByName(s.Policy); err != nil {
+			return nil, usage("leave --policy out for "+experiment.DefaultPolicy, "%w", err)
+		}
 	}
 	t, err := target.Builtin(target.Options{}).ByName(named.WithDefaults().Target)
 	if err != nil {
