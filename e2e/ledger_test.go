@@ -216,7 +216,11 @@ func (u *user) checkTable(tag string, rows []experiment.Result) {
 	for i, r := range rows {
 		line := lines[i+1]
 		require.True(t, strings.HasPrefix(r.Commit, line[0]), "commit of row %d", i)
-		require.Equal(t, []string{string(r.Verdict), strconv.Itoa(r.Experiment)}, []string{line[3], line[5]}, "row %d", i)
+		status := string(r.Verdict)
+		if r.Check != nil {
+			status = "check" // whoever reads Karpathy's columns alone must not take it for a try
+		}
+		require.Equal(t, []string{status, strconv.Itoa(r.Experiment)}, []string{line[3], line[5]}, "row %d", i)
 		if r.ValBpb != nil {
 			v, err := strconv.ParseFloat(line[1], 64)
 			require.NoError(t, err)

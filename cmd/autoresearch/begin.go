@@ -68,7 +68,7 @@ func (a *app) knownOf(ctx context.Context, c *cluster.Cluster, tag string) (know
 	if err != nil {
 		return k, err
 	}
-	k.tally, k.decided = tally(results), len(results)
+	k.tally, k.decided, k.checks = tally(results), len(results), checksLeft(results)
 	e, err := describe(ctx, c, tag)
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {

@@ -127,7 +127,7 @@ func (a *app) hasMore(ctx context.Context, c *cluster.Cluster, r experiment.Camp
 	var missing *serviceerror.NotFound
 	if errors.As(err, &missing) {
 		results, err := a.ledgerOf().Results(ctx, r.Tag())
-		return err == nil && !reached(r.Settings.Limits, tally(results)), err
+		return err == nil && (!reached(r.Settings.Limits, tally(results)) || checksLeft(results)), err
 	}
 	return e.open, err
 }
@@ -136,6 +136,11 @@ func (a *app) hasMore(ctx context.Context, c *cluster.Cluster, r experiment.Camp
 // campaign that was lost may go on.
 func reached(l experiment.Limits, t experiment.Tally) bool {
 	return l.Experiments > 0 && t.Experiments >= l.Experiments || l.Plateau > 0 && t.SinceKeep >= l.Plateau
+}
+
+// checksLeft tells whether a search that has ended has keeps to measure again.
+func checksLeft(results []experiment.Result) bool {
+	return len(results) > 0 && slices.ContainsFunc(results[len(results)-1].Checks, func(c experiment.Check) bool { return c.Purpose != experiment.Drift })
 }
 
 // tally counts results, the baseline apart.

@@ -14,6 +14,7 @@ type known struct {
 	recorded *experiment.Settings // from the ledger; nil: it has not come that far
 	tally    experiment.Tally
 	decided  int        // results, the baseline's included
+	checks   bool       // keeps are still to be measured again
 	workflow *execution // nil: Temporal does not know it
 }
 
@@ -48,7 +49,7 @@ func plan(given experiment.Settings, g given, k known) (action, experiment.Setti
 	switch {
 	case k.workflow != nil && k.workflow.open:
 		return attach, settings, nil
-	case k.workflow == nil && !reached(settings.Limits, k.tally):
+	case k.workflow == nil && (!reached(settings.Limits, k.tally) || k.checks):
 		return goOn, settings, nil // Temporal has lost it
 	case k.workflow != nil && k.workflow.state != "completed":
 		return goOn, settings, nil // it failed, or somebody terminated it

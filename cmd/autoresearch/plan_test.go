@@ -39,6 +39,7 @@ func TestPlan(t *testing.T) {
 		"failed":                              {more(0), given{}, known{recorded: &recorded, workflow: &execution{state: "failed"}}, goOn, 10},
 		"temporal lost it":                    {more(0), given{}, known{recorded: &recorded, tally: experiment.Tally{Experiments: 4}}, goOn, 10},
 		"temporal lost it, but it is through": {more(0), given{}, known{recorded: &recorded, tally: ten}, finished, 10},
+		"temporal lost it before the checks":  {more(0), given{}, known{recorded: &recorded, tally: ten, checks: true}, goOn, 10},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, settings, err := plan(c.given, c.g, c.k)
