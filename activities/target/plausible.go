@@ -101,7 +101,7 @@ func tampered(format string, args ...any) *experiment.Failure {
 
 // scoreFloor is the share of the uniform model's score below which a score is
 // not believed. A byte is eight bits to a model that knows nothing, so this is
-// 0.08 bits per byte. xz takes the Go library's source to 1.6, the strongest
+// 0.08 bits per byte. xz takes the default training text to 1.5, the strongest
 // compressors to about 1, and people's guesses of English were estimated at 0.6
 // to 1.3 (Shannon 1951, "Prediction and Entropy of Printed English"). A model
 // that gets below has seen the text, or the text repeats itself a hundred times
