@@ -4,8 +4,8 @@
 // A [Sandbox] runs one program at a time per call. The program may start
 // others, leave its process group and session, and ignore signals: all that
 // descends from it is the run's process tree, is charged for, and is killed
-// when the run ends. [Process] is the implementation for one machine without
-// privileges. [Spec] is what a run is given; it gets nothing that Spec does not
+// when the run ends. [Process] watches and kills; [Default] is, on Linux,
+// what confines as well, as far as the machine allows (docs/sandbox.md). [Spec] is what a run is given; it gets nothing that Spec does not
 // name: its environment holds PATH, HOME, TMPDIR and GOMAXPROCS, standard input
 // is empty unless Spec.Stdin is set, and the working directory is its own.
 //
