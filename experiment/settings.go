@@ -54,7 +54,7 @@ type Limits struct {
 }
 
 // DefaultConfirmShare is for campaigns that do not say.
-const DefaultConfirmShare = 0.25
+const DefaultConfirmShare = 0.5
 
 // CheckShare is the share of training runs that checks may take from candidates.
 func (l Limits) CheckShare() float64 {
