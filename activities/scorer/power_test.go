@@ -219,14 +219,54 @@ func TestWeightingByGainIsBlind(t *testing.T) {
 	}
 }
 
-// BenchmarkPower prints the table of docs/scorer.md:
+// BenchmarkPower prints the tables of docs/scorer.md:
 //
-//	go test ./activities/scorer -run xxx -bench Power -benchtime 1x
+//	go test ./activities/scorer -run xxx -bench Power/small -benchtime 1x
+//	go test ./activities/scorer -run xxx -bench Power/karpathy -benchtime 1x -timeout 1h
+//
+// The second one orders 21 million tokens for each liar, and takes a while.
 func BenchmarkPower(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		d      Design
+		passes []int
+	}{
+		{"small", Design{Windows: 256, Positions: 256, Vocab: 256, BytesPerToken: 1, Tolerance: tolerances["float32"]}, []int{45, 90}},
+		{"karpathy", karpathy, []int{1, 2}},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				powerTable(b, c.name, c.d, c.passes, 1000)
+			}
+		})
+	}
+}
+
+// BenchmarkPasses prints how many passes of cuts a lie of 0.002 bpb takes.
+func BenchmarkPasses(b *testing.B) {
 	for b.Loop() {
-		powerTable(b, "karpathy's text, bfloat16", karpathy, []int{1, 2}, 2000)
-		small := Design{Windows: 256, Positions: 256, Vocab: 256, BytesPerToken: 1, Tolerance: tolerances["float32"]}
-		powerTable(b, "256 windows of 256 bytes, float32", small, []int{45, 90}, 2000)
+		fmt.Printf("\n| N | T | V | bytes a token | float32 | bfloat16 | cuts, of all tokens |\n")
+		for _, d := range []Design{
+			{Windows: 10240, Positions: 2048, Vocab: 8192, BytesPerToken: 4},
+			{Windows: 10240, Positions: 2048, Vocab: 256, BytesPerToken: 1},
+			{Windows: 1024, Positions: 1024, Vocab: 8192, BytesPerToken: 4},
+			{Windows: 2048, Positions: 128, Vocab: 8192, BytesPerToken: 4},
+			{Windows: 1024, Positions: 256, Vocab: 256, BytesPerToken: 1},
+			{Windows: 256, Positions: 256, Vocab: 256, BytesPerToken: 1},
+		} {
+			fmt.Printf("| %d | %d | %d | %g |", d.Windows, d.Positions, d.Vocab, d.BytesPerToken)
+			share := 0.0
+			for _, arithmetic := range []string{"float32", "bfloat16"} {
+				d.Tolerance = tolerances[arithmetic]
+				if k, err := d.Passes(); err != nil {
+					fmt.Printf(" none |")
+				} else {
+					fmt.Printf(" %d |", k)
+					share = 100 * float64(k) / float64(d.Positions)
+				}
+			}
+			fmt.Printf(" %.2f %% |\n", share)
+		}
 	}
 }
 
