@@ -148,7 +148,7 @@ func TestOperationsTakeAnything(t *testing.T) {
 	h := hostile{rand.New(rand.NewPCG(7, 7))}
 	for _, op := range tensortest.Exportable() {
 		ran := 0
-		for range 600 {
+		for i := 0; i < 300 || ran == 0 && i < 50_000; i++ { // few take three inputs that fit
 			did, err := h.try(d, op)
 			if err != nil {
 				t.Fatal(err)
@@ -158,7 +158,7 @@ func TestOperationsTakeAnything(t *testing.T) {
 			}
 		}
 		if ran == 0 {
-			t.Errorf("%s: no use of %d ran", op.Name, 600)
+			t.Errorf("%s: no use ran", op.Name)
 		}
 	}
 }
