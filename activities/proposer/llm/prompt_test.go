@@ -121,6 +121,20 @@ func TestPrompts(t *testing.T) {
 	}
 }
 
+// Nothing of the audit split is in a prompt: a model that saw it would select
+// by it.
+func TestAuditIsOutOfSight(t *testing.T) {
+	lost := struggling(t)
+	for _, r := range []proposer.Request{rich(), lost, repair(rich(), nil, experiment.BuildFailed, "no")} {
+		l := fresh(t, "http://h/v1")
+		plain, err := l.prompt(r)
+		require.NoError(t, err)
+		audited, err := l.prompt(proposertest.Audited(r, 0.0777))
+		require.NoError(t, err)
+		require.Equal(t, plain, audited)
+	}
+}
+
 // What others wrote cannot leave its fence, whatever it is.
 func TestDataIsFenced(t *testing.T) {
 	r := repair(rich(), []experiment.Edit{{Path: hostile, Search: hostile, Replace: hostile}}, experiment.RunFailed, hostile)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -127,6 +128,25 @@ func Conformance(t *testing.T, deterministic bool, fresh func() proposer.Propose
 		r.Complaint = &experiment.Failure{Reason: experiment.BuildFailed, Message: "train.go:3: no"}
 		check(t, p, r, propose(t, p, r))
 	})
+	t.Run("the audit split is out of sight", func(t *testing.T) {
+		if !deterministic {
+			t.Skip("answers differ anyway: its own tests must show it")
+		}
+		for n := 5; n < 12; n++ {
+			r := Past().Request(n)
+			for i := range r.History {
+				if bpb := r.History[i].ValBpb; bpb != nil {
+					r.History[i].Measurements = []experiment.Measurement{{ValBpb: *bpb}}
+				}
+			}
+			plain := propose(t, fresh(), r)
+			for _, gap := range []float64{0.3, -0.3} {
+				if got := propose(t, fresh(), Audited(r, gap)); !reflect.DeepEqual(got, plain) {
+					t.Errorf("experiment %d: with %v on the audit split it proposes %+v, without %+v", n, gap, got, plain)
+				}
+			}
+		}
+	})
 	t.Run("beside what is running", func(t *testing.T) {
 		p, past := fresh(), Past()
 		r := past.Request(5)
@@ -233,4 +253,33 @@ func check(t *testing.T, p proposer.Proposer, r proposer.Request, got experiment
 	if got.Proposer != p.Name() || got.Parent != r.Parent.Commit {
 		t.Errorf("proposer %q and parent %q; want %q and %q", got.Proposer, got.Parent, p.Name(), r.Parent.Commit)
 	}
+}
+
+// Audited is the request as it is if the audit split was measured in all runs:
+// with gap on it between the two splits. No proposal may depend on it, or the
+// audit split would be one that candidates are selected by.
+func Audited(r proposer.Request, gap float64) proposer.Request {
+	mark := func(i experiment.Incumbent) experiment.Incumbent {
+		i.Audit = &experiment.Audit{ValBpb: i.ValBpb + gap, Runs: 3, Gap: gap, StdErr: gap / 10, Overfit: true}
+		return i
+	}
+	r.Parent = mark(r.Parent)
+	r.History = slices.Clone(r.History)
+	for n := range r.History {
+		past := &r.History[n]
+		past.Measurements = slices.Clone(past.Measurements)
+		for i := range past.Measurements {
+			past.Measurements[i].AuditBpb = past.Measurements[i].ValBpb + gap
+		}
+		if past.Against != nil {
+			against := mark(*past.Against)
+			past.Against = &against
+		}
+		past.Incumbent = mark(past.Incumbent)
+		past.Line = slices.Clone(past.Line)
+		for i := range past.Line {
+			past.Line[i] = mark(past.Line[i])
+		}
+	}
+	return r
 }
