@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -69,9 +70,9 @@ func TestNoCampaignWhereCheatsAreBelieved(t *testing.T) {
 	broken := filepath.Join(u.clone, "trainer", "evaluate", "causal.go")
 	src, err := os.ReadFile(broken)
 	require.NoError(t, err)
-	const proof = "func proveCausal(m *model, text []int32) error {\n"
-	require.Contains(t, string(src), proof)
-	require.NoError(t, os.WriteFile(broken, []byte(strings.Replace(string(src), proof, proof+"\tif text != nil {\n\t\treturn nil\n\t}\n", 1)), 0o644))
+	proof := regexp.MustCompile(`(?m)^func proveCausal\(.*{$`)
+	require.Regexp(t, proof, string(src))
+	require.NoError(t, os.WriteFile(broken, proof.ReplaceAll(src, []byte("$0\n\tif text != nil {\n\t\treturn nil\n\t}")), 0o644))
 	git(t, u.clone, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qam", "an evaluator that proves nothing")
 
 	out := u.fails(1, "the defences of this machine do not hold: ", "up", "--probe", "quick", "--tag", "trusting", "--dataset", filepath.Join(u.clone, "docs"), "--seeds", "1", "--exit")
