@@ -1,6 +1,12 @@
 package sandbox
 
-import "testing"
+import (
+	"context"
+	"os"
+	"os/exec"
+	"strconv"
+	"testing"
+)
 
 // variants are what the machines there are allow, as far as this one does.
 func variants() map[string]Strength {
@@ -32,4 +38,22 @@ func TestConfined(t *testing.T) {
 			conform(t, Confined{s})
 		})
 	}
+}
+
+// In a namespace everything dies with the worker, what has left its session too.
+func TestWorkerKilledConfined(t *testing.T) {
+	if !Probe().Namespaces {
+		t.Skip("no namespaces: ", Probe().why)
+	}
+	id := t.Name() + strconv.Itoa(os.Getpid()) + "/1"
+	t.Cleanup(func() { _ = OrDefault(nil).Clear(context.Background(), id) })
+	worker := exec.Command(self())
+	worker.Env = append(os.Environ(), play+"=supervise-confined="+id)
+	if err := worker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "launcher and three processes run", func() bool { return len(marked(id)) == 4 })
+	worker.Process.Kill()
+	worker.Wait()
+	eventually(t, "all are gone", func() bool { return len(marked(id)) == 0 })
 }

@@ -103,10 +103,14 @@ func perform(part string) {
 		performHere(name, argument)
 	case "die":
 		syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	case "supervise": // a worker that has a process in its sandbox
+	case "supervise", "supervise-confined": // a worker that has a process in its sandbox
+		box := Sandbox(Process{})
+		if name == "supervise-confined" {
+			box = OrDefault(nil)
+		}
 		dir, _ := os.MkdirTemp("", "supervise-")
 		defer os.RemoveAll(dir)
-		_, err := Process{}.Run(context.Background(), Spec{ID: argument, Path: self(), Dir: dir, Env: []string{play + "=daemon=3600000"}})
+		_, err := box.Run(context.Background(), Spec{ID: argument, Path: self(), Dir: dir, Env: []string{play + "=daemon=3600000"}})
 		fmt.Println(err)
 	}
 }
