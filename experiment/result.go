@@ -3,7 +3,8 @@ package experiment
 import "time"
 
 // Measurement is one training run and its trusted evaluation. All figures were
-// taken by us, outside the candidate, but for Steps, which only it can know.
+// taken by us, outside the candidate, but for Steps and Tokens: those are its
+// own, and held against what is plausible.
 type Measurement struct {
 	Seed           uint64   `json:"seed"`
 	ValBpb         float64  `json:"val_bpb"` // meaningless when Failure is set
