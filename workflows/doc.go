@@ -21,6 +21,11 @@
 // gets another parent, which counts one revision. What has a slot keeps it, and
 // is measured as it is.
 //
+// A keep was measured once and selected for it. Checks train it again with fresh
+// seeds, and slots are checked for drift (checks.go): children without a proposal,
+// in idle slots or in their share of the runs. What they refute is rolled back,
+// and what was prepared on it gets another parent like after any decision.
+//
 // # How they talk
 //
 // A child outlives the run of its parent that started it (continue-as-new), so

@@ -19,4 +19,5 @@ package workflows
 // What a contributor is likely to change (prompt, search, policy, targets) is
 // behind activities, whose outcomes are in the history: it needs no id.
 //
-// There are none so far: this is the first version.
+// There are none so far. Checks needed none: they begin only when a decision
+// wants them, and no decision in an older history does.
