@@ -103,7 +103,7 @@ func newResearch(t testing.TB, checkout string, p proposer.Proposer) *Research {
 }
 
 func testSettings() experiment.Settings {
-	return experiment.Settings{Tag: "mar5", Target: "noop", Proposer: "script", Budget: experiment.Duration(2 * time.Second), Seeds: 2}
+	return experiment.Settings{Tag: "mar5", Target: "noop", Proposer: "script", Budget: experiment.Duration(2 * time.Second), Seeds: 2, Policy: "threshold/1"}
 }
 
 // do runs one activity as a worker would, input and result through JSON.

@@ -81,7 +81,7 @@ func TestConflictOfData(t *testing.T) {
 func TestDefaultDataLeavesNoTrace(t *testing.T) {
 	b, err := json.Marshal(Settings{Tag: "mar5"}.WithDefaults())
 	require.NoError(t, err)
-	require.JSONEq(t, `{"tag":"mar5","target":"gogpt","budget":"1m0s","seeds":3,"seed":`+number(t, b, "seed")+`,"proposer":"hpo","policy":"threshold/1"}`, string(b))
+	require.JSONEq(t, `{"tag":"mar5","target":"gogpt","budget":"1m0s","seeds":3,"seed":`+number(t, b, "seed")+`,"proposer":"hpo","policy":"confirm/1"}`, string(b))
 }
 
 func number(t *testing.T, object []byte, field string) string {

@@ -112,7 +112,7 @@ const (
 	DefaultBudget   = Duration(60 * time.Second)
 	DefaultSeeds    = 3
 	DefaultProposer = "hpo"
-	DefaultPolicy   = "threshold/1"
+	DefaultPolicy   = "confirm/1"
 
 	DefaultApproveWithin = Duration(30 * time.Minute)
 )

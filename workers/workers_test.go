@@ -30,7 +30,7 @@ import (
 )
 
 func small(experiments int) experiment.Settings {
-	return experiment.Settings{Tag: "mar5", Seeds: 1, Limits: experiment.Limits{Experiments: experiments}}
+	return experiment.Settings{Tag: "mar5", Seeds: 1, Policy: "threshold/1", Limits: experiment.Limits{Experiments: experiments}}
 }
 
 // A worker is killed while it trains on two slots. The next one of the home does
