@@ -222,9 +222,9 @@ func TestWeightingByGainIsBlind(t *testing.T) {
 // BenchmarkPower prints the tables of docs/scorer.md:
 //
 //	go test ./activities/scorer -run xxx -bench Power/small -benchtime 1x
-//	go test ./activities/scorer -run xxx -bench Power/karpathy -benchtime 1x -timeout 1h
+//	go test ./activities/scorer -run xxx -bench Power/karpathy -benchtime 1x
 //
-// The second one orders 21 million tokens for each liar, and takes a while.
+// The second one orders 21 million tokens for each liar, which takes minutes.
 func BenchmarkPower(b *testing.B) {
 	for _, c := range []struct {
 		name   string
