@@ -104,7 +104,7 @@ func TestCheckRollsBack(t *testing.T) {
 		}
 	}
 	table, err := os.ReadFile(r.Home.Results("mar5"))
-	if err != nil || !strings.Contains(string(table), "discard\tconfirm #1: set LR\t2\t") {
+	if err != nil || !strings.Contains(string(table), "check\tconfirm #1: set LR\t2\t") {
 		t.Errorf("the table is %s, %v", table, err)
 	}
 	s := must(t, r, r.Prepare, PrepareInput{testSettings()}).Ledger
