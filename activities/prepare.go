@@ -153,7 +153,7 @@ func (r *Research) begin(ctx context.Context, s experiment.Settings) (experiment
 	if err != nil {
 		return c, err
 	}
-	c.PriorStdDev = t.PriorStdDev()
+	c.PriorStdDev = t.PriorStdDev(s.Budget)
 	checkout, err := r.checkout(ctx)
 	if err != nil {
 		return c, err

@@ -106,12 +106,12 @@ func (p *probe) nullEdits(ctx context.Context, program string) error {
 	if err != nil {
 		return err
 	}
-	base := decide.Decide(policy.Input{Commit: "base", PriorStdDev: p.t.PriorStdDev(), Measurements: baseline})
+	base := decide.Decide(policy.Input{Commit: "base", PriorStdDev: p.t.PriorStdDev(experiment.DefaultBudget), Measurements: baseline})
 	for _, n := range p.graft.nulls() {
 		began := time.Now()
 		wrong, err := p.null(ctx, n, want, func(m experiment.Measurement) policy.Decision {
 			return decide.Decide(policy.Input{
-				Experiment: 1, Commit: "null", Parent: "base", PriorStdDev: p.t.PriorStdDev(), SyntaxTokens: 1,
+				Experiment: 1, Commit: "null", Parent: "base", PriorStdDev: p.t.PriorStdDev(experiment.DefaultBudget), SyntaxTokens: 1,
 				Measurements: []experiment.Measurement{m}, Incumbent: &base.Incumbent, Noise: base.Noise,
 			})
 		})

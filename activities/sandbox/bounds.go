@@ -36,8 +36,12 @@ func (c *child) exceeded(s Sample, threads int) error {
 	if most := c.spec.Memory; most > 0 && s.Memory > most {
 		return fmt.Errorf("%w: %d MiB of %d MiB", ErrMemory, s.Memory>>20, most>>20)
 	}
-	if most := c.spec.processes(); threads > most {
+	most := c.spec.processes()
+	if threads > most {
 		return fmt.Errorf("%w: %d processes and threads of %d", ErrProcesses, threads, most)
+	}
+	if _, forks, _ := c.stage.refused(); forks > 0 {
+		return fmt.Errorf("%w: it tried to start more than %d processes and threads", ErrProcesses, most)
 	}
 	if grown := c.disk.look(s.Wall, c.tree.openFiles); c.spec.Disk > 0 && grown > c.spec.Disk {
 		return fmt.Errorf("%w: %d MiB of %d MiB", ErrDisk, grown>>20, c.spec.Disk>>20)

@@ -85,7 +85,23 @@ func groups() string {
 		return ""
 	}
 	g.remove()
+	removeOld()
 	return version
+}
+
+// removeOld removes the groups that killed workers have left. One in use cannot
+// be removed, and one that is so young may only just be coming into use.
+func removeOld() {
+	roots, _ := groupRoots()
+	for _, root := range roots {
+		entries, _ := os.ReadDir(root)
+		for _, e := range entries {
+			info, err := e.Info()
+			if err == nil && e.IsDir() && strings.HasPrefix(e.Name(), groupPrefix) && time.Since(info.ModTime()) > time.Hour {
+				_ = os.Remove(filepath.Join(root, e.Name()))
+			}
+		}
+	}
 }
 
 // newGroup makes a group with bounds.
@@ -163,11 +179,35 @@ func (g *group) cpu() time.Duration {
 		ns, _ := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
 		return time.Duration(ns)
 	}
-	text, _ := os.ReadFile(filepath.Join(g.dirs[""], "cpu.stat"))
+	return time.Duration(counter(filepath.Join(g.dirs[""], "cpu.stat"), "usage_usec")) * time.Microsecond
+}
+
+// refused counts what the kernel has held off: processes that it killed for want
+// of memory within the bound, and forks beyond the other one.
+func (g *group) refused() (kills, forks int64) {
+	if g == nil {
+		return 0, 0
+	}
+	memory, pids := g.dirs["memory"], g.dirs["pids"]
+	if at := g.dirs[""]; at != "" {
+		return counter(filepath.Join(at, "memory.events"), "oom_kill"), counter(filepath.Join(at, "pids.events"), "max")
+	}
+	if memory != "" {
+		kills = counter(filepath.Join(memory, "memory.oom_control"), "oom_kill")
+	}
+	if pids != "" {
+		forks = counter(filepath.Join(pids, "pids.events"), "max")
+	}
+	return kills, forks
+}
+
+// counter reads one of the lines "name value" of a file; 0 when there is none.
+func counter(path, name string) int64 {
+	text, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), "usage_usec "); ok {
-			us, _ := strconv.ParseInt(value, 10, 64)
-			return time.Duration(us) * time.Microsecond
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+" "); ok {
+			n, _ := strconv.ParseInt(value, 10, 64)
+			return n
 		}
 	}
 	return 0

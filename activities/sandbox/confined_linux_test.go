@@ -57,3 +57,19 @@ func TestWorkerKilledConfined(t *testing.T) {
 	worker.Wait()
 	eventually(t, "all are gone", func() bool { return len(marked(id)) == 0 })
 }
+
+// The kernel's counts of what it has held off, in both versions' words.
+func TestCounter(t *testing.T) {
+	path := t.TempDir() + "/memory.oom_control"
+	if err := os.WriteFile(path, []byte("oom_kill_disable 0\nunder_oom 0\noom_kill 3\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int64{"oom_kill": 3, "under_oom": 0, "max": 0} {
+		if got := counter(path, name); got != want {
+			t.Errorf("%s is %d, want %d", name, got, want)
+		}
+	}
+	if got := counter(path+".absent", "max"); got != 0 {
+		t.Errorf("a file that is not there says %d", got)
+	}
+}

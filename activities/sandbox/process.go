@@ -200,21 +200,41 @@ func (c *child) finish() (Outcome, error) {
 	status := c.stage.end(state)
 	cpu, err := c.tree.end(max(0, state.UserTime()+state.SystemTime()-c.stage.own()))
 	cpu = max(cpu, c.stage.used())
+	oom := c.outOfMemory(status, killed)
 	c.stage.close()
 	c.out.close(time.Second)
 
 	o := Outcome{
 		ExitCode: status.ExitStatus(), CPU: cpu, Wall: wall, Tail: c.out.tail.lines(), Stopped: c.stopped,
-		PeakBytes: max(c.peak, peakOf(state)), Isolation: c.isolation,
+		PeakBytes: max(c.peak, peakOf(state)), Isolation: c.isolation, OutOfMemory: oom,
 	}
 	if status.Signaled() {
 		o.Signal = status.Signal()
 	}
-	o.OutOfMemory = errors.Is(c.stopped, ErrMemory) || !killed && o.Signal == syscall.SIGKILL && oomKills() > c.oom
 	if err != nil {
 		return o, fmt.Errorf("ending the processes of %s: %w", filepath.Base(c.spec.Path), err)
 	}
 	return o, nil
+}
+
+// outOfMemory says whether a tree that has ended held too much. The kernel may
+// have been faster than our looks at it; where nobody counts that for this tree
+// alone, its count for the machine has to do.
+func (c *child) outOfMemory(status syscall.WaitStatus, byUs bool) bool {
+	if errors.Is(c.stopped, ErrMemory) {
+		return true
+	}
+	if byUs || !status.Signaled() || status.Signal() != syscall.SIGKILL {
+		return false
+	}
+	kills, _, known := c.stage.refused()
+	if !known {
+		return oomKills() > c.oom
+	}
+	if kills > 0 && c.stopped == nil {
+		c.stopped = fmt.Errorf("%w: the kernel stopped it at %d MiB", ErrMemory, c.spec.Memory/4*5>>20)
+	}
+	return kills > 0
 }
 
 // Clear implements Sandbox.

@@ -82,6 +82,9 @@ func (*stage) stays() bool         { return false }
 func (*stage) own() time.Duration  { return 0 }
 func (*stage) used() time.Duration { return 0 }
 func (*stage) close()              {}
+func (*stage) refused() (kills, forks int64, known bool) {
+	return 0, 0, false
+}
 func (*stage) end(state *os.ProcessState) syscall.WaitStatus {
 	status, _ := state.Sys().(syscall.WaitStatus)
 	return status

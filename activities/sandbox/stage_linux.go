@@ -138,6 +138,16 @@ func (st *stage) used() time.Duration {
 	return max(0, st.group.cpu()-st.own())
 }
 
+// refused is what the kernel has held off (group.refused); known says whether
+// anybody counts that for this program alone.
+func (st *stage) refused() (kills, forks int64, known bool) {
+	if st == nil || st.group == nil {
+		return 0, 0, false
+	}
+	kills, forks = st.group.refused()
+	return kills, forks, true
+}
+
 // close lets go of everything, after the last process has ended.
 func (st *stage) close() {
 	if st == nil {

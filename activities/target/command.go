@@ -96,7 +96,7 @@ func (c *Command) Sources() []string {
 }
 
 // PriorStdDev implements Target.
-func (c *Command) PriorStdDev() float64 {
+func (c *Command) PriorStdDev(experiment.Duration) float64 {
 	m, _ := c.Manifest()
 	return m.PriorSD
 }

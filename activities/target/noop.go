@@ -64,7 +64,7 @@ func (Noop) Editable() []string { return []string{noopFile} }
 func (Noop) Sources() []string { return []string{"noop"} }
 
 // PriorStdDev implements Target.
-func (Noop) PriorStdDev() float64 { return noopNoise }
+func (Noop) PriorStdDev(experiment.Duration) float64 { return noopNoise }
 
 // Guard implements Target.
 func (Noop) Guard(path string, src []byte) *experiment.Failure {

@@ -17,7 +17,7 @@ func TestLastWordsArePlain(t *testing.T) {
 		t.Fatal(err)
 	}
 	e := ended(sandbox.Outcome{ExitCode: 1}, dir)
-	if want := "panic: [31mred[0m 6n back\ngoroutine 1:\tmain"; e.failure == nil || e.failure.Message != want {
+	if want := "panic: red  back\ngoroutine 1:\tmain"; e.failure == nil || e.failure.Message != want {
 		t.Errorf("got %+v, want %q", e.failure, want)
 	}
 }

@@ -30,8 +30,9 @@ type Target interface {
 	// Sources lists the paths of the commit that a build needs. They make up
 	// the source archive, and their uncommitted changes make a repository dirty.
 	Sources() []string
-	// PriorStdDev is the known standard deviation of val_bpb between seeds.
-	PriorStdDev() float64
+	// PriorStdDev is the known standard deviation of val_bpb between seeds, of
+	// runs with this budget.
+	PriorStdDev(budget experiment.Duration) float64
 
 	// Guard applies the static rules to one edited file. The failure names line
 	// and rule, and goes back to the proposer.
