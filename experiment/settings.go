@@ -53,7 +53,9 @@ type Limits struct {
 	ConfirmShare float64 `json:"confirm_share,omitempty"`
 }
 
-// DefaultConfirmShare is for campaigns that do not say.
+// DefaultConfirmShare is for campaigns that do not say. Workflows schedule by it:
+// another value would take other turns when a history is replayed, and needs a
+// version there (workflows/versions.go).
 const DefaultConfirmShare = 0.5
 
 // CheckShare is the share of training runs that checks may take from candidates.
