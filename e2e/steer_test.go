@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -112,7 +113,15 @@ func TestIdeaAndProgram(t *testing.T) {
 	u.checkLedger(tag, 3)
 	rows := u.history(tag)
 	var person []int
-	programs := map[string]bool{}
+	// Experiment 1 was proposed before the edit. If the idea was kept first, it was
+	// proposed again, after it.
+	var proposal struct {
+		Program string `json:"program"`
+	}
+	b, err := os.ReadFile(filepath.Join(experiment.Home(u.home).Artifacts(), experiment.Key(tag, 1, "proposal-0-0.json")))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &proposal))
+	programs := map[string]bool{proposal.Program: true}
 	for _, r := range rows[1:] {
 		programs[r.Program] = true
 		if r.Proposer == experiment.Person {
@@ -126,7 +135,7 @@ func TestIdeaAndProgram(t *testing.T) {
 	for digest := range programs {
 		require.FileExists(t, filepath.Join(experiment.Home(u.home).Artifacts(), experiment.CampaignKey(tag, "program-"+digest+".md")))
 	}
-	require.NotEqual(t, row(t, rows, 1).Program, row(t, rows, person[0]).Program)
+	require.NotEqual(t, proposal.Program, row(t, rows, person[0]).Program)
 }
 
 // diff is git's, of a change to a file that is then taken back.
