@@ -77,6 +77,18 @@ func (c *Command) Manifest() (Manifest, error) {
 	return c.manifest, c.err
 }
 
+// From returns the target with a manifest of its own instead of the checkout's:
+// the one that a campaign began with.
+func (c *Command) From(manifest []byte) (*Command, error) {
+	m, err := parseManifest(manifest)
+	if err != nil {
+		return nil, fmt.Errorf("target command: %w", err)
+	}
+	own := &Command{host: c.host, root: c.root, manifest: m}
+	own.once.Do(func() {})
+	return own, nil
+}
+
 // Name implements Target.
 func (*Command) Name() string { return "command" }
 

@@ -283,6 +283,25 @@ func TestManifest(t *testing.T) {
 	}
 }
 
+// Who checks an old campaign asks its own manifest, not that of where they are.
+func TestFromAManifest(t *testing.T) {
+	text, err := os.ReadFile("testdata/command/" + ManifestFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := NewCommand(Options{Checkout: t.TempDir()})
+	own, err := elsewhere.From(text)
+	if err != nil || !slices.Equal(own.Editable(), []string{"model.go"}) || len(own.Sources()) < 2 {
+		t.Errorf("edits %v of %v, %v", own.Editable(), own.Sources(), err)
+	}
+	if len(elsewhere.Editable()) != 0 {
+		t.Errorf("without a manifest %v may be edited", elsewhere.Editable())
+	}
+	if _, err := elsewhere.From([]byte("{")); err == nil {
+		t.Error("a broken manifest is taken")
+	}
+}
+
 // A model comes from another machine: nothing in it leaves its directory.
 func TestBundle(t *testing.T) {
 	for _, h := range []tar.Header{

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/activities/repo"
+	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -21,7 +22,7 @@ func (c *check) candidates(ctx context.Context) error {
 	if r == nil || err != nil {
 		return err
 	}
-	if c.target, err = c.Targets(c.campaign.Settings.Target); err != nil && c.campaign.Tag() != "" {
+	if c.target, err = c.findTarget(ctx, r); err != nil && c.campaign.Tag() != "" {
 		c.note("what candidates edit and what they were built from is not checked: %v", err)
 	}
 	commits, err := r.Commits(ctx, c.commits())
@@ -130,6 +131,25 @@ func (c *check) commit(d decision, commits map[string]repo.Commit) bool {
 		}
 	}
 	return true
+}
+
+// findTarget finds what the campaign is about. A program that is described by a
+// manifest is as it was when the campaign began, wherever we are called.
+func (c *check) findTarget(ctx context.Context, r *repo.Repo) (target.Target, error) {
+	t, err := c.Targets(c.campaign.Settings.Target)
+	described, ok := t.(*target.Command)
+	if err != nil || !ok {
+		return t, err
+	}
+	files, err := r.ReadFiles(ctx, c.campaign.Base, []string{target.ManifestFile})
+	if err != nil {
+		return nil, err
+	}
+	own, err := described.From(files[target.ManifestFile])
+	if err != nil {
+		return nil, err
+	}
+	return own, nil
 }
 
 // change checks what a candidate edits, and its patch.
