@@ -12,7 +12,7 @@ import (
 // Bounds that the kernel does not hold, or not everywhere, are watched: the
 // tree's memory, its processes and what it writes to the disk. Where the kernel
 // bounds them too (process numbers, file sizes, control groups) its bound lies
-// a little higher, so that it is still we who say what was too much.
+// higher, so that it is still we who say what was too much.
 
 // What ends a tree that goes beyond its Spec: Outcome.Stopped wraps one of them.
 var (

@@ -48,7 +48,7 @@ func (c Confined) prepare(s Spec) (*starter, error) {
 	plan := launcher.Plan{
 		Path: s.Path, Args: append([]string{s.Path}, s.Args...), Env: s.environment(), Dir: s.Dir,
 		ReadOnly: slices.Clone(s.ReadOnly), Writable: s.Writable, Devices: s.Devices, Network: s.Network,
-		SharedMemory: sharedMemory(s.Memory), Processes: uint64(s.processes() + s.processes()/4), FileSize: fileSize(s.Disk),
+		SharedMemory: sharedMemory(s.Memory), Processes: kernelProcesses * uint64(s.processes()), FileSize: fileSize(s.Disk),
 	}
 	plan.ReadOnly = append(plan.ReadOnly, needs(s.Path)...)
 	st, err := newStage(c.strength, plan, s.ID)
@@ -72,6 +72,11 @@ func sharedMemory(memory int64) int64 {
 	}
 	return max(memory/4, 1<<20)
 }
+
+// kernelProcesses is how far above Spec.Processes the kernel's own bound lies
+// where no control group counts. Such a bound refuses forks and tells nobody, and
+// a program that lives with it would never be found out.
+const kernelProcesses = 4
 
 // fileSize bounds single files, whatever happens between two looks at the disk.
 func fileSize(disk int64) uint64 {
