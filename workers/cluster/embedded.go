@@ -76,7 +76,15 @@ func connectEmbedded(ctx context.Context, o Options) (*Cluster, error) {
 	if c, err := adopt(ctx, o, dir); c != nil || err != nil {
 		return c, err
 	}
-	return launch(ctx, o, dir, bin)
+	c, err := launch(ctx, o, dir, bin)
+	if err == nil || !lockHeld(filepath.Join(dir, lockName)) {
+		return c, err
+	}
+	// An engine whose starter was killed before it had taken its lock was faster.
+	if c, adopted := adopt(ctx, o, dir); c != nil || adopted != nil {
+		return c, adopted
+	}
+	return nil, err
 }
 
 // adopt connects to a live engine. Without one it returns nil and no error.
