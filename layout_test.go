@@ -33,13 +33,15 @@ type rule struct {
 
 var rules = []rule{
 	{"experiment", nil, true, "experiment holds the nouns; everything imports it, so it must be a leaf of the standard library"},
-	{"trainer", []string{"trainer"}, true, "the trainer is the program under research: it is copied, built and run as a process, and knows nothing of Temporal or of us"},
+	{"gpu/health", []string{"gpu"}, false, "health watches GPUs from outside; it is for workers"},
+	{"gpu", []string{"gpu"}, false, "gpu is the driver: the trainer and the workers import it, so it knows neither"},
+	{"trainer", []string{"trainer", "gpu"}, true, "the trainer is the program under research: it is copied, built and run as a process, and knows nothing of Temporal or of us"},
 	{"workflows/record", []string{"workflows", "workers", "activities", "experiment"}, false, "the recorder drives the workflows from outside"},
 	{"workflows", []string{"workflows", "activities", "experiment"}, false, "workflow code is deterministic: it takes types and method names from activities, and leaves what touches the world to them"},
-	{"activities", []string{"activities", "experiment"}, false, "activities do not know who calls them"},
-	{"workers", []string{"workers", "workflows", "activities", "experiment"}, false, "workers compose what is below them; the CLI is above"},
-	{"bench", []string{"bench", "workers", "workflows", "activities", "experiment", "trainer"}, false, "a benchmark may measure anything but the CLI"},
-	{"cmd", []string{"cmd", "workers", "workflows", "activities", "experiment"}, false, "the CLI reaches the trainer only as a process"},
+	{"activities", []string{"activities", "experiment", "gpu"}, false, "activities do not know who calls them"},
+	{"workers", []string{"workers", "workflows", "activities", "experiment", "gpu"}, false, "workers compose what is below them; the CLI is above"},
+	{"bench", []string{"bench", "workers", "workflows", "activities", "experiment", "trainer", "gpu"}, false, "a benchmark may measure anything but the CLI"},
+	{"cmd", []string{"cmd", "workers", "workflows", "activities", "experiment", "gpu"}, false, "the CLI reaches the trainer only as a process"},
 	{"", nil, true, "the module's root holds no code but this test"},
 }
 

@@ -133,7 +133,7 @@ func TestSettingsRoundTrip(t *testing.T) {
 // started from the settings that it prints.
 func TestEverySettingIsKnown(t *testing.T) {
 	b, err := json.Marshal(Settings{
-		Tag: "a", Cores: 1, Dataset: ClimbMix, Vocab: 512, Approval: Approval{Approve: ApproveOff, ApproveWithin: 1},
+		Tag: "a", Device: CPU, Cores: 1, Dataset: ClimbMix, Vocab: 512, Approval: Approval{Approve: ApproveOff, ApproveWithin: 1},
 		Limits: Limits{Experiments: 1, WallTime: 1, Plateau: 1, Parallel: 1, ConfirmShare: 0.5},
 	}.WithDefaults())
 	require.NoError(t, err)

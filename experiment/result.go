@@ -23,7 +23,23 @@ type Measurement struct {
 	Class          string   `json:"class,omitempty"`        // what kind of slot that is: scores and noise compare within a class
 	Sandbox        string   `json:"sandbox,omitempty"`      // what confined the run, as sandbox.Isolation says it
 	AuditBpb       float64  `json:"audit_bpb,omitempty"`    // on the hidden audit split; 0 where it was not measured
+	GPU            *GPU     `json:"gpu,omitempty"`          // how its GPU did meanwhile
 	Failure        *Failure `json:"failure,omitempty"`
+}
+
+// GPU is what was seen of a GPU while a run had it, sampled from outside the
+// run's process. A run on a GPU that was held back is void and done again;
+// these figures say that this one was not.
+type GPU struct {
+	UUID        string  `json:"uuid"`
+	Name        string  `json:"name"`
+	Samples     int     `json:"samples"`
+	ClockMHz    int     `json:"clock_mhz"`           // of the multiprocessors, median
+	MinClockMHz int     `json:"min_clock_mhz"`       // and lowest
+	MaxTempC    int     `json:"max_temperature_c"`   //
+	MeanWatts   float64 `json:"mean_watts"`          //
+	Throttled   float64 `json:"throttled,omitempty"` // share of samples in which the GPU held itself back
+	Voids       int     `json:"voids,omitempty"`     // attempts at this run that did not count
 }
 
 // Result is the ledger's record of one experiment: result.json. Written once,

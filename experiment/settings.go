@@ -21,6 +21,7 @@ type Settings struct {
 	Budget   Duration `json:"budget,omitempty"`   // charged training time per run; 60s on CPU
 	Seeds    int      `json:"seeds,omitempty"`    // baseline runs that measure the noise; 3
 	Seed     uint64   `json:"seed,omitempty"`     // root of all random choices; derived from the tag
+	Device   string   `json:"device,omitempty"`   // what runs train on: cpu (the default) or cuda
 	Cores    int      `json:"cores,omitempty"`    // CPU cores of each training run, which divide its charged time; 0 leaves it to the worker that prepares the campaign
 	Dataset  string   `json:"dataset,omitempty"`  // what is trained on; go: see ParseDataset
 	Vocab    int      `json:"vocab,omitempty"`    // tokens of the corpus; 256, which are bytes
@@ -112,11 +113,18 @@ func (a Approval) Validate() error {
 const (
 	DefaultTarget   = "gogpt"
 	DefaultBudget   = Duration(60 * time.Second)
+	CUDABudget      = Duration(300 * time.Second) // of a campaign on GPUs
 	DefaultSeeds    = 3
 	DefaultProposer = "hpo"
 	DefaultPolicy   = "confirm/1"
 
 	DefaultApproveWithin = Duration(30 * time.Minute)
+)
+
+// The values of Settings.Device. The CPU is "" too: what campaigns of old say.
+const (
+	CPU  = "cpu"
+	CUDA = "cuda"
 )
 
 // maxBudget is far from what timeouts, which are multiples of it, can hold.
@@ -130,7 +138,7 @@ const (
 )
 
 // settingsFields lists every JSON name that Settings accepts.
-var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "cores", "dataset", "vocab", "proposer", "policy", "approve", "approve_within", "experiments", "wall_time", "plateau", "parallel", "confirm_share"}
+var settingsFields = []string{"tag", "target", "budget", "seeds", "seed", "device", "cores", "dataset", "vocab", "proposer", "policy", "approve", "approve_within", "experiments", "wall_time", "plateau", "parallel", "confirm_share"}
 
 // UnmarshalJSON remembers unknown fields and values of the wrong type instead
 // of failing, so that a typing error in a workflow's input becomes one clear
@@ -214,6 +222,8 @@ func (s Settings) Validate() error {
 		return fmt.Errorf("seeds is %d: the baseline runs with 1 to 100 seeds", s.Seeds)
 	case s.Seed > 1<<53:
 		return fmt.Errorf("seed is %d: at most %d", s.Seed, uint64(1)<<53)
+	case s.Device != "" && s.Device != CPU && s.Device != CUDA:
+		return fmt.Errorf("device is %q: runs train on %s or on %s", s.Device, CPU, CUDA)
 	case s.Cores < 0 || s.Cores > maxCores:
 		return fmt.Errorf("cores is %d: a training run has 1 to %d CPU cores", s.Cores, maxCores)
 	}
@@ -254,6 +264,9 @@ func (l Limits) Validate() error {
 // WithDefaults fills every field that was left out.
 func (s Settings) WithDefaults() Settings {
 	def(&s.Target, DefaultTarget)
+	if s.Device == CUDA {
+		def(&s.Budget, CUDABudget)
+	}
 	def(&s.Budget, DefaultBudget)
 	def(&s.Seeds, DefaultSeeds)
 	def(&s.Proposer, DefaultProposer)
@@ -271,6 +284,9 @@ func def[T comparable](field *T, value T) {
 	}
 }
 
+// OnGPU says whether runs train on GPUs.
+func (s Settings) OnGPU() bool { return s.Device == CUDA }
+
 // Conflict names the first field of identity that other gives and s does not
 // share; limits may differ. It returns "" when the two describe one campaign.
 func (s Settings) Conflict(other Settings) string {
@@ -286,6 +302,8 @@ func (s Settings) Conflict(other Settings) string {
 		return diff("seeds", other.Seeds, s.Seeds)
 	case other.Seed != 0 && other.Seed != s.Seed:
 		return diff("seed", other.Seed, s.Seed)
+	case other.Device != "" && other.OnGPU() != s.OnGPU():
+		return diff("device", other.Device, s.Device)
 	case other.Cores != 0 && s.Cores != 0 && other.Cores != s.Cores:
 		return diff("cores", other.Cores, s.Cores)
 	case other.Dataset != "" && other.Corpus() != s.Corpus():

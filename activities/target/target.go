@@ -70,11 +70,14 @@ type Target interface {
 // Role says which of a target's programs is meant.
 type Role string
 
-// The two programs: the candidate, which is not trusted, and the evaluator,
+// The programs: the candidate, which is not trusted, and the evaluator,
 // which is built from the campaign's base and never from a candidate.
 const (
 	Candidate Role = "candidate"
 	Evaluator Role = "evaluator"
+	// The same for a GPU, where a target has such.
+	CandidateCUDA Role = "candidate-cuda"
+	EvaluatorCUDA Role = "evaluator-cuda"
 )
 
 // DataSpec says which data set to make, and where.
@@ -126,7 +129,20 @@ type TrainSpec struct {
 	// Resume lists directories of earlier attempts at the same run, newest
 	// first; Train continues from the newest checkpoint that is whole.
 	Resume []string
+	GPU    *GPU      // where it trains; nil is the CPU
 	Log    io.Writer // train.log
+}
+
+// GPU is the one GPU that a process may use. Its program is built for GPUs:
+// by the roles CandidateCUDA and EvaluatorCUDA.
+type GPU struct {
+	UUID  string
+	Class string // as CPUClass says it of a CPU: "cuda/nvidia-h200"
+	Cache string // directory of compiled kernels, written by trusted programs alone
+	// Watch is called with every sample of a training run, from one goroutine. An
+	// error ends the process: the run is void, nobody's fault, and Train returns
+	// an error that wraps it. Nil watches nothing.
+	Watch func(pid int) error
 }
 
 // Progress of a training run.
@@ -162,6 +178,7 @@ type EvaluateSpec struct {
 	Proved    string  // digest of a graph structure that Smoke proved causal
 	Cores     int
 	Memory    int64  // as in SmokeSpec
+	GPU       *GPU   // where it computes; nil is the CPU
 	Dir       string // an existing directory for what it may need to write
 	Log       io.Writer
 }
