@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/autoresearch-go/autoresearch/trainer/harness/bpe"
-	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
+	"github.com/autoresearch-go/autoresearch/bench/race"
 )
 
 // bench is one table: a size with a number of threads.
@@ -32,58 +28,58 @@ const allSteps = 10000
 const warmUp = 3
 
 func (b bench) run(ctx context.Context) error {
-	source, err := os.ReadFile(trainFile)
+	source, err := os.ReadFile(race.TrainFile)
 	if err != nil {
 		return fmt.Errorf("%w; run this at the root of the repository", err)
 	}
-	p, err := b.program(string(source))
+	p, err := race.NewProgram(string(source), b.constants)
 	if err != nil {
 		return err
 	}
 	if b.optimizer == "adamw" {
-		if p, err = p.plainAdamW(); err != nil {
+		if p, err = plainAdamW(p); err != nil {
 			return err
 		}
 	}
 	peers, err := b.start(ctx, p)
 	defer func() {
 		for _, p := range peers {
-			p.stop()
+			p.Stop()
 		}
 	}()
 	if err != nil {
 		return err
 	}
-	tokens := int(p.constants["BatchSize"].(int64) * p.constants["Context"].(int64) * p.constants["Accumulate"].(int64))
+	tokens := int(p.Constants["BatchSize"].(int64) * p.Constants["Context"].(int64) * p.Constants["Accumulate"].(int64))
 	for round := range b.rounds {
 		for _, p := range peers {
-			fmt.Fprintf(os.Stderr, "%s, %d threads: round %d of %d: %s\n", b.size.name, b.threads, round+1, b.rounds, p.name)
-			if err := p.block(b.steps, tokens); err != nil {
+			fmt.Fprintf(os.Stderr, "%s, %d threads: round %d of %d: %s\n", b.size.name, b.threads, round+1, b.rounds, p.Name)
+			if err := p.Block(b.steps, tokens); err != nil {
 				return err
 			}
 		}
 	}
 	for _, p := range peers {
-		p.peak = resident(p.cmd.Process.Pid, "VmHWM")
+		p.ReadPeak()
 	}
-	fmt.Print(b.table(p.constants, peers))
+	fmt.Print(b.table(p.Constants, peers))
 	return nil
 }
 
 // start brings the trainer and its peers to the point where all is warm.
-func (b bench) start(ctx context.Context, p program) (peers []*peer, err error) {
+func (b bench) start(ctx context.Context, p race.Program) (peers []*race.Peer, err error) {
 	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%d", b.size.name, b.threads))
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	binary, err := p.build(dir)
+	binary, err := p.Build(dir, nil, "CGO_ENABLED=0")
 	if err != nil {
 		return nil, err
 	}
-	if err := corpus(filepath.Join(dir, "data"), b.vocab); err != nil {
+	if err := race.Corpus(filepath.Join(dir, "data"), b.vocab); err != nil {
 		return nil, err
 	}
-	commands := map[string]*exec.Cmd{"ours": command(ctx, nil, binary,
+	commands := map[string]*exec.Cmd{"ours": race.Command(ctx, nil, binary,
 		"--run", filepath.Join(dir, "run"), "--data", filepath.Join(dir, "data"),
 		"--seed", "1", "--steps", strconv.Itoa(allSteps), "--cores", strconv.Itoa(b.threads))}
 	names := []string{"ours"}
@@ -104,43 +100,15 @@ func (b bench) start(ctx context.Context, p program) (peers []*peer, err error) 
 	}
 	for _, name := range names {
 		fmt.Fprintf(os.Stderr, "%s, %d threads: starting %s\n", b.size.name, b.threads, name)
-		p, err := start(name, commands[name])
+		p, err := race.Start(name, commands[name])
 		if err != nil {
 			return peers, err
 		}
 		peers = append(peers, p)
-		if err := p.steps(warmUp); err != nil {
+		if err := p.Steps(warmUp); err != nil {
 			return peers, err
 		}
-		resetPeak(p.cmd.Process.Pid)
+		p.ResetPeak()
 	}
 	return peers, nil
-}
-
-// corpus writes random tokens where the trainer looks for text, in the form of
-// trainer/harness/data: bytes, or ids of 16 bits with a list of what they are.
-func corpus(dir string, vocab int) error {
-	rng := rand.New(rand.NewPCG(1, 1))
-	var text []byte
-	for range 1 << 19 {
-		id := uint16(1 + rng.IntN(vocab-1)) // 0 would end a document
-		if vocab == bpe.Bytes {
-			text = append(text, byte(id))
-		} else {
-			text = binary.LittleEndian.AppendUint16(text, id)
-		}
-	}
-	err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(filepath.Join(dir, filepath.Base(data.TrainFile)), text, 0o644))
-	if vocab == bpe.Bytes || err != nil {
-		return err
-	}
-	var tokens []string
-	for id := range vocab {
-		token := []rune{rune(id)}
-		if n := id - bpe.Bytes; n >= 0 {
-			token = []rune{rune(1 + n/255), rune(1 + n%255)}
-		}
-		tokens = append(tokens, string(token))
-	}
-	return writeJSON(filepath.Join(dir, data.TokensFile), map[string]any{"vocab": vocab, "tokens": tokens})
 }

@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+
+	"github.com/autoresearch-go/autoresearch/bench/race"
 )
 
 // llmcMain lets llm.c take steps for the driver.
@@ -18,7 +20,7 @@ var llmcMain []byte
 // llmcCommand builds llm.c from the checkout that the user named. Its model is
 // GPT-2's (LayerNorm, biases, GELU, learned positions, tied head, AdamW) at our
 // size: about the same work, not the same mathematics.
-func (b bench) llmcCommand(ctx context.Context, dir string, p program) (*exec.Cmd, error) {
+func (b bench) llmcCommand(ctx context.Context, dir string, p race.Program) (*exec.Cmd, error) {
 	source, binary := filepath.Join(dir, "llmc.c"), filepath.Join(dir, "llmc")
 	if err := os.WriteFile(source, llmcMain, 0o644); err != nil {
 		return nil, err
@@ -29,8 +31,8 @@ func (b bench) llmcCommand(ctx context.Context, dir string, p program) (*exec.Cm
 	}
 	var args []string
 	for _, name := range []string{"Depth", "Dim", "Heads", "Context"} {
-		args = append(args, fmt.Sprint(p.constants[name]))
+		args = append(args, fmt.Sprint(p.Constants[name]))
 	}
-	args = append(args, strconv.Itoa(b.vocab), fmt.Sprint(p.constants["BatchSize"]))
-	return command(ctx, []string{"OMP_NUM_THREADS=" + strconv.Itoa(b.threads)}, binary, args...), nil
+	args = append(args, strconv.Itoa(b.vocab), fmt.Sprint(p.Constants["BatchSize"]))
+	return race.Command(ctx, []string{"OMP_NUM_THREADS=" + strconv.Itoa(b.threads)}, binary, args...), nil
 }

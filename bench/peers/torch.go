@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/autoresearch-go/autoresearch/bench/race"
 )
 
 // scripts is where the Python files are, from the root of the repository.
@@ -22,7 +24,7 @@ var torchEnv = []string{
 
 // torch prepares a PyTorch peer: eager or compile, and with 512 at the end of
 // its name with MKL's AVX-512 kernels on a CPU that is not Intel's.
-func (b bench) torch(ctx context.Context, dir, name string, p program) (*exec.Cmd, error) {
+func (b bench) torch(ctx context.Context, dir, name string, p race.Program) (*exec.Cmd, error) {
 	mode, unlocked := strings.CutSuffix(name, "512")
 	if mode != "eager" && mode != "compile" {
 		return nil, fmt.Errorf("there is no peer %q; give some of eager, compile, eager512, compile512", name)
@@ -36,11 +38,11 @@ func (b bench) torch(ctx context.Context, dir, name string, p program) (*exec.Cm
 		env = append(env, "LD_PRELOAD="+library)
 	}
 	config := filepath.Join(dir, name+".json")
-	err := writeJSON(config, map[string]any{
-		"constants": p.constants, "vocab": b.vocab, "threads": b.threads, "steps": allSteps,
+	err := race.WriteJSON(config, map[string]any{
+		"constants": p.Constants, "vocab": b.vocab, "threads": b.threads, "steps": allSteps,
 		"compile": mode == "compile", "optimizer": b.optimizer,
 	})
-	return command(ctx, env, b.python, filepath.Join(scripts, "step.py"), config), err
+	return race.Command(ctx, env, b.python, filepath.Join(scripts, "step.py"), config), err
 }
 
 // unlock builds a library that, loaded first, makes MKL take the CPU for one
@@ -67,5 +69,5 @@ func describe(ctx context.Context, python string) (string, error) {
 		return "", fmt.Errorf("asking go for its version: %w", err)
 	}
 	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	return fmt.Sprintf("%s; %s; %s\n", cpuInfo("model name"), strings.TrimSpace(string(goVersion)), lines[len(lines)-1]), nil
+	return fmt.Sprintf("%s; %s; %s\n", race.CPUInfo("model name"), strings.TrimSpace(string(goVersion)), lines[len(lines)-1]), nil
 }

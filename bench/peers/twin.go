@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/autoresearch-go/autoresearch/bench/race"
 )
 
 // twin records anew what trainer/twin_test.go compares with, prints how far the
@@ -34,7 +36,7 @@ func twin(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		if err := show(command(ctx, torchEnv, *python, filepath.Join(scripts, "twin.py"), config)); err != nil {
+		if err := show(race.Command(ctx, torchEnv, *python, filepath.Join(scripts, "twin.py"), config)); err != nil {
 			return fmt.Errorf("repeating the run %s in PyTorch: %w", c.name, err)
 		}
 	}
@@ -48,12 +50,12 @@ func twinConfig(dir, name, optimizer string, threads int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	constants, err := evaluate(string(source))
+	constants, err := race.Evaluate(string(source))
 	if err != nil {
 		return "", err
 	}
 	config := filepath.Join(dir, "config.json")
-	return config, writeJSON(config, map[string]any{
+	return config, race.WriteJSON(config, map[string]any{
 		"name": name, "optimizer": optimizer, "constants": constants, "threads": threads, "dir": dir,
 		"out": filepath.Join("trainer", "testdata", "twin_"+name+".json"),
 	})
@@ -61,7 +63,7 @@ func twinConfig(dir, name, optimizer string, threads int) (string, error) {
 
 // twinTest runs the test with env added to the environment.
 func twinTest(ctx context.Context, env ...string) error {
-	return show(command(ctx, env, "go", "test", "-count=1", "-run", "^TestTwin$", "-v", "./trainer"))
+	return show(race.Command(ctx, env, "go", "test", "-count=1", "-run", "^TestTwin$", "-v", "./trainer"))
 }
 
 func show(cmd *exec.Cmd) error {

@@ -1,4 +1,4 @@
-package main
+package race
 
 import (
 	"fmt"
@@ -54,8 +54,8 @@ func resident(pid int, key string) int64 {
 // resetPeak makes VmHWM start anew.
 func resetPeak(pid int) { _ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) }
 
-// cpuInfo returns a line of /proc/cpuinfo.
-func cpuInfo(key string) string {
+// CPUInfo returns a line of /proc/cpuinfo.
+func CPUInfo(key string) string {
 	text, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(text)) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == key {
@@ -63,10 +63,4 @@ func cpuInfo(key string) string {
 		}
 	}
 	return "unknown " + runtime.GOARCH
-}
-
-// needsUnlock says whether MKL, which looks at the maker of a CPU, leaves
-// its AVX-512 unused.
-func needsUnlock() bool {
-	return cpuInfo("vendor_id") != "GenuineIntel" && strings.Contains(" "+cpuInfo("flags")+" ", " avx512f ")
 }
