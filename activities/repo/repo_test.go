@@ -142,7 +142,10 @@ func TestArchive(t *testing.T) {
 	if err != nil || other == digest {
 		t.Errorf("other sources have the same digest: %v", err)
 	}
-	if _, _, err := r.Archive(t.Context(), base, []string{"trainer", "python"}); !errors.Is(err, repo.ErrMissing) || !strings.Contains(err.Error(), "python") {
+	if _, same, err := r.Archive(t.Context(), base, []string{"trainer", "go.mod", "python"}); err != nil || same != digest {
+		t.Errorf("with a path that the commit does not have, the digest is %s, %v; want %s", same, err, digest)
+	}
+	if _, _, err := r.Archive(t.Context(), base, []string{"python"}); !errors.Is(err, repo.ErrMissing) || !strings.Contains(err.Error(), "python") {
 		t.Errorf("Archive with a missing path = %v", err)
 	}
 }

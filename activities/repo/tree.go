@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -74,7 +75,7 @@ func (g git) list(ctx context.Context, commit string, paths []string) ([]entry, 
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.path, b.path) })
 	for _, p := range paths {
 		if !slices.ContainsFunc(entries, func(e entry) bool { return e.path == p || strings.HasPrefix(e.path, p+"/") }) {
-			return nil, fmt.Errorf("%w: %s has no %s", ErrMissing, commit, p)
+			return entries, fmt.Errorf("%w: %s has no %s", ErrMissing, commit, p)
 		}
 	}
 	return entries, nil
@@ -151,11 +152,22 @@ func (r *Repo) regular(ctx context.Context, commit string, paths []string) ([]en
 	return entries, err
 }
 
+// sources is regular for the paths that the commit has, of which there must be
+// one: a target that gains a directory still builds its commits of old.
+func (r *Repo) sources(ctx context.Context, commit string, paths []string) ([]entry, error) {
+	entries, err := r.regular(ctx, commit, paths)
+	if errors.Is(err, ErrMissing) && len(entries) > 0 {
+		return entries, nil
+	}
+	return entries, err
+}
+
 // Archive packs the files of a commit at or below the paths into a tar whose
 // bytes depend on their names, contents and execute bits alone: the same
-// sources give the same digest (sha256) on any machine, at any time.
+// sources give the same digest (sha256) on any machine, at any time. Paths that
+// the commit does not have are left out.
 func (r *Repo) Archive(ctx context.Context, commit string, paths []string) (archive []byte, digest string, err error) {
-	entries, err := r.regular(ctx, commit, paths)
+	entries, err := r.sources(ctx, commit, paths)
 	if err != nil {
 		return nil, "", err
 	}

@@ -204,7 +204,7 @@ type packed struct {
 // Packer reads the files of base at or below the paths. Files are the paths of
 // those that may differ.
 func (r *Repo) Packer(ctx context.Context, base string, paths, files []string) (*Packer, error) {
-	entries, err := r.regular(ctx, base, paths)
+	entries, err := r.sources(ctx, base, paths)
 	if err != nil {
 		return nil, err
 	}

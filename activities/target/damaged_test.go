@@ -21,10 +21,7 @@ import (
 func TestOlderCheckpointServes(t *testing.T) {
 	g := newGoGPT()
 	src, out := t.TempDir(), t.TempDir()
-	module, err := os.ReadFile("../../go.mod")
-	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(src, "go.mod"), module, 0o644))
-	require.NoError(t, os.CopyFS(filepath.Join(src, "trainer"), os.DirFS("../../trainer")))
+	copySources(t, g, "../..", src)
 	failure, err := g.Build(t.Context(), Candidate, src, out, io.Discard)
 	require.NoError(t, err)
 	require.Nil(t, failure)

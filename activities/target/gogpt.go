@@ -63,9 +63,10 @@ func (*GoGPT) Name() string { return experiment.DefaultTarget }
 // Editable implements Target.
 func (*GoGPT) Editable() []string { return []string{"trainer/train.go"} }
 
-// Sources implements Target. The trainer needs nothing but the standard
-// library; go.mod names the Go version.
-func (*GoGPT) Sources() []string { return []string{"go.mod", "trainer"} }
+// Sources implements Target. The trainer needs nothing but the standard library
+// and our driver for GPUs, which older commits do not have; go.mod names the Go
+// version.
+func (*GoGPT) Sources() []string { return []string{"go.mod", "gpu", "trainer"} }
 
 // PriorStdDev implements Target: five seeds of the default candidate gave 0.0074
 // at the default budget (docs/trainer.md), and other candidates spread more. So do

@@ -27,8 +27,9 @@ type Target interface {
 	// Editable lists the slash paths, from the repository's root, of the files
 	// that a candidate may edit.
 	Editable() []string
-	// Sources lists the paths of the commit that a build needs. They make up
-	// the source archive, and their uncommitted changes make a repository dirty.
+	// Sources lists the paths of the commit that a build needs, in so far as the
+	// commit has them. They make up the source archive, and their uncommitted
+	// changes make a repository dirty.
 	Sources() []string
 	// PriorStdDev is the known standard deviation of val_bpb between seeds, of
 	// runs with this budget.

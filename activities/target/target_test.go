@@ -15,6 +15,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
@@ -43,6 +45,24 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
+// copySources copies what a build needs from a checkout.
+func copySources(t testing.TB, g Target, root, src string) {
+	t.Helper()
+	for _, path := range g.Sources() {
+		from, to := filepath.Join(root, path), filepath.Join(src, path)
+		info, err := os.Stat(from)
+		require.NoError(t, err)
+		if info.IsDir() {
+			require.NoError(t, os.CopyFS(to, os.DirFS(from)))
+			continue
+		}
+		text, err := os.ReadFile(from)
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Dir(to), 0o755))
+		require.NoError(t, os.WriteFile(to, text, 0o644))
+	}
+}
+
 // conform is the contract of a Target in executable form. root is a checkout.
 func conform(t *testing.T, g Target, root string, budget experiment.Duration) {
 	must := func(f *experiment.Failure, err error) {
@@ -52,17 +72,7 @@ func conform(t *testing.T, g Target, root string, budget experiment.Duration) {
 		}
 	}
 	src, out := t.TempDir(), t.TempDir()
-	for _, path := range g.Sources() {
-		info, err := os.Stat(filepath.Join(root, path))
-		must(nil, err)
-		if info.IsDir() {
-			must(nil, os.CopyFS(filepath.Join(src, path), os.DirFS(filepath.Join(root, path))))
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(root, path))
-		must(nil, err)
-		write(t, filepath.Join(src, path), string(text))
-	}
+	copySources(t, g, root, src)
 
 	// The edited files as they stand are allowed and formatted; comments and
 	// blank lines do not make another candidate.
@@ -235,10 +245,7 @@ func TestNoopLasts(t *testing.T) {
 func BenchmarkWarmBuild(b *testing.B) {
 	g, src, out := newGoGPT(), b.TempDir(), b.TempDir()
 	train := filepath.Join(src, "trainer/train.go")
-	mod, err := os.ReadFile("../../go.mod")
-	if err := errors.Join(err, os.CopyFS(filepath.Join(src, "trainer"), os.DirFS("../../trainer")), os.WriteFile(filepath.Join(src, "go.mod"), mod, 0o644)); err != nil {
-		b.Fatal(err)
-	}
+	copySources(b, g, "../..", src)
 	text, err := os.ReadFile(train)
 	if err != nil {
 		b.Skip("no trainer in this checkout")
