@@ -13,7 +13,7 @@ var kernelFiles embed.FS
 // source is the text of kernels/<module>.cu behind the device code that all
 // kernels share.
 func source(module string) string {
-	return text("common.cuh") + "#line 1 \"" + module + ".cu\"\n" + text(module+".cu")
+	return text("common.cuh") + text("portable.cuh") + "#line 1 \"" + module + ".cu\"\n" + text(module+".cu")
 }
 
 func text(file string) string {

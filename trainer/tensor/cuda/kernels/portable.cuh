@@ -1,55 +1,17 @@
-// What kernels use of the hardware beyond plain CUDA C: bfloat16, the tensor
-// cores, matrix loads and asynchronous copies, as inline PTX for sm_80 and newer.
-// Under the emulated toolkit, which runs kernels on the CPU and cannot run PTX,
-// __CUDA_EMULATED__ is defined and functions of the emulation stand in. Kernels
-// call what is here and contain no PTX that is not guarded the same way.
+// What kernels use of the hardware beyond plain CUDA C: the tensor cores, matrix
+// loads, asynchronous copies and special functions, as inline PTX for sm_80 and
+// newer. Under the emulated toolkit, which runs kernels on the CPU and cannot run
+// PTX, __CUDA_EMULATED__ is defined and functions of the emulation stand in.
+// Kernels call what is here and contain no PTX that is not guarded the same way.
 //
 // A warp's 32 lanes call mma_* and ldmatrix_* together: g = lane / 4, t = lane % 4.
 
-#define DEVICE __device__ __forceinline__
+#ifndef DEVICE
+#define DEVICE static __device__ __forceinline__
+#endif
 
 // NVRTC has no <math.h>.
 #define INFINITY __int_as_float(0x7f800000)
-
-struct bf16 { unsigned short bits; };
-
-// Two and four and eight bfloat16 in one load or store.
-struct __align__(4) bf16x2 { unsigned pair; };
-struct __align__(8) bf16x4 { unsigned pair[2]; };
-struct __align__(16) bf16x8 { unsigned pair[4]; };
-
-DEVICE float to_float(float x) { return x; }
-DEVICE float to_float(bf16 x) { return __uint_as_float((unsigned)x.bits << 16); }
-// The lower and the upper half of a pair: the elements with even and odd index.
-DEVICE float low_float(unsigned pair) { return __uint_as_float(pair << 16); }
-DEVICE float high_float(unsigned pair) { return __uint_as_float(pair & 0xffff0000u); }
-
-// Rounds to nearest, ties to even; every NaN becomes 0x7fff, as cvt.rn makes it.
-DEVICE bf16 to_bf16(float x) {
-  bf16 r;
-#ifdef __CUDA_EMULATED__
-  r.bits = emu_bf16_bits(x);
-#else
-  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(r.bits) : "f"(x));
-#endif
-  return r;
-}
-
-// The pair (low, high): low goes to the lower half. (cvt names the upper first.)
-DEVICE unsigned pack_bf16(float low, float high) {
-#ifdef __CUDA_EMULATED__
-  return emu_bf16_bits(low) | (unsigned)emu_bf16_bits(high) << 16;
-#else
-  unsigned pair;
-  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
-  return pair;
-#endif
-}
-
-// round_to<T>(x) is x as an element of type T.
-template <class T> DEVICE T round_to(float x);
-template <> DEVICE float round_to<float>(float x) { return x; }
-template <> DEVICE bf16 round_to<bf16>(float x) { return to_bf16(x); }
 
 // 2^x, tanh x and 1/x by the special function units: relative errors of 2^-22,
 // 2^-11 and 2^-23. Denormal results are zero.
