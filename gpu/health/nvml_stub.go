@@ -1,0 +1,5 @@
+//go:build !cuda
+
+package health
+
+func openDriver() (driver, error) { return nil, ErrNotBuilt }
