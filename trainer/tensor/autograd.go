@@ -6,7 +6,7 @@ import "slices"
 // from, and frees the gradients of intermediate values on the way.
 func (t *Tensor) Backward() {
 	t.use("backward")
-	if len(t.data) != 1 || t.isInt {
+	if t.size != 1 || t.isInt {
 		fail("backward", "got shape %v, want a scalar loss: Mean or Sum make one", t.shape)
 	}
 	if t.made == nil {
@@ -17,6 +17,10 @@ func (t *Tensor) Backward() {
 	}
 	t.made.begun = true
 	d := t.dev
+	if d.acc != nil {
+		d.acc.backward(t)
+		return
+	}
 	t.grad = d.mem.alloc(1)
 	t.grad[0] = 1
 	for i := slices.Index(d.tape, t.made); i >= 0; i-- {
@@ -40,6 +44,7 @@ func (d *Device) ZeroGrad() {
 		if t.grad != nil {
 			d.kern.Clear(t.grad)
 		}
+		t.gradStale = t.gradMem.at != 0 // zero, from now on: see call.gradOf
 	}
 }
 

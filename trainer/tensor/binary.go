@@ -182,7 +182,7 @@ func init() {
 	general := opAdd.Backward
 	opAdd.Backward = func(c *call) {
 		a, b := c.in[0], c.in[1]
-		if len(a.data) != len(c.out.data) || len(b.data) != len(c.out.data) {
+		if a.size != c.out.size || b.size != c.out.size {
 			general(c)
 			return
 		}

@@ -227,7 +227,7 @@ func (c *call) reduce(which int, block func(c *call, w int, dst []float32, lo, h
 	}
 	l := c.loop()
 	// Where every element of dst has one of the output, block overwrites.
-	if c.arg.flag = fresh && len(dst) == len(c.out.data) && l.innerStride(which) == 1; fresh && !c.arg.flag {
+	if c.arg.flag = fresh && len(dst) == c.out.size && l.innerStride(which) == 1; fresh && !c.arg.flag {
 		c.dev.kern.Clear(dst)
 	}
 	c.arg.which = which

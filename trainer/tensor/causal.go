@@ -31,7 +31,7 @@ type band struct{ batch, t, s, window int }
 func (c *call) band() band {
 	x := c.in[0]
 	b := band{t: x.Dim(-2), s: x.Dim(-1), window: c.int(0)}
-	b.batch = len(x.data) / (b.t * b.s)
+	b.batch = x.size / (b.t * b.s)
 	if b.window == 0 || b.window > b.s {
 		b.window = b.s
 	}

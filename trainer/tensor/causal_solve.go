@@ -64,7 +64,7 @@ var opCausalSolve = register(Op{
 })
 
 // solves is how many systems there are.
-func (c *call) solves() int { return len(c.in[0].data) / (c.in[0].Dim(-1) * c.in[0].Dim(-1)) }
+func (c *call) solves() int { return c.in[0].size / (c.in[0].Dim(-1) * c.in[0].Dim(-1)) }
 
 // solve is the scores [T,T] and the part [T,N] of v of one system.
 func (c *call) solve(entry int, v []float32) (x, y []float32, t, n int) {

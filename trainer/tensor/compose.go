@@ -125,11 +125,14 @@ func (t *Tensor) Dropout(rng *rand.Rand, p float32) *Tensor {
 	}
 	mask := t.dev.Zeros(t.shape...)
 	keep := 1 / (1 - p)
-	for i := range mask.data {
-		if rng.Float32() >= p {
-			mask.data[i] = keep
+	mask.generate(func(x []float32) {
+		clear(x)
+		for i := range x {
+			if rng.Float32() >= p {
+				x[i] = keep
+			}
 		}
-	}
+	})
 	return t.Mul(mask)
 }
 
@@ -138,6 +141,10 @@ func (t *Tensor) Dropout(rng *rand.Rand, p float32) *Tensor {
 func (d *Device) Zeros(shape ...int) *Tensor {
 	t := d.step("zeros", shape, false)
 	t.given = true
+	if d.acc != nil {
+		d.acc.dev.Clear(t.mem.at, t.mem.bytes())
+		return t
+	}
 	clear(t.data)
 	return t
 }

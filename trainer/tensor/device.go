@@ -5,14 +5,25 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/autoresearch-go/autoresearch/gpu"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor/cpu"
 )
 
-// Config chooses how a Device computes. The zero value is the best of what
-// the machine offers on all cores.
+// Config chooses how a Device computes. The zero value is the best that the
+// processor offers on all cores.
 type Config struct {
 	Threads int    // number of threads; 0 = GOMAXPROCS
 	Kernels string // "" = best available, or "go", "avx2", "avx512"
+	// Device is where tensors live: "" or "cpu"; "cuda", the first GPU that the
+	// process sees; or "cuda:" and a GPU's UUID. On a GPU, Threads and Kernels
+	// are for what still runs on the host.
+	Device string
+	// Precision is of a GPU's products: "" or "float32", exact; "tfloat32",
+	// rounded to 10 bits on the way into them; "bfloat16", mixed precision, see
+	// the package comment. A CPU has float32 only.
+	Precision string
+	// Cache is a directory for compiled kernels of a GPU; empty keeps none.
+	Cache string
 }
 
 // Device owns memory, threads and kernels. It is used by one goroutine at a
@@ -32,6 +43,7 @@ type Device struct {
 	mm     gemmTask
 	quiet  bool // inside NoGrad
 	rec    *recorder
+	acc    *accelerator // nil on a CPU
 
 	leaves   []*Tensor // in order of creation
 	byName   map[string]*Tensor
@@ -62,11 +74,40 @@ func Open(cfg Config) (*Device, error) {
 	for i := range d.work {
 		d.work[i] = &cpu.Work{}
 	}
+	if d.acc, err = openAccelerator(cfg); err != nil {
+		d.pool.close()
+		return nil, fmt.Errorf("tensor: open: %w", err)
+	}
+	if d.acc != nil {
+		d.acc.d = d
+	}
 	return d, nil
 }
 
-// Close ends the worker goroutines. Tensors must not be used afterwards.
-func (d *Device) Close() { d.pool.close() }
+// Close ends the worker goroutines and gives a GPU back. Tensors must not be
+// used afterwards.
+func (d *Device) Close() {
+	d.pool.close()
+	if d.acc != nil {
+		d.acc.close()
+	}
+}
+
+// Name is what computes: "cpu", or the name of the GPU.
+func (d *Device) Name() string {
+	if d.acc != nil {
+		return d.acc.dev.Info().Name
+	}
+	return "cpu"
+}
+
+// Precision is that of Config, "float32" on a CPU.
+func (d *Device) Precision() string {
+	if d.acc != nil {
+		return d.acc.precision
+	}
+	return "float32"
+}
 
 // Threads is the number of threads the device computes with.
 func (d *Device) Threads() int { return d.pool.n }
@@ -78,6 +119,9 @@ func (d *Device) Kernels() string { return d.kern.Name }
 // memory is used again. Persistent leaves and their gradients stay.
 func (d *Device) Reset() {
 	d.gen++
+	if d.acc != nil {
+		d.acc.retire(&d.heads)
+	}
 	clear(d.tape)
 	d.tape = d.tape[:0]
 	d.mem.reset()
@@ -102,13 +146,22 @@ func (d *Device) Scope(f func()) {
 	defer func() {
 		d.mem.release(m)
 		d.mem.spare = spare
+		if d.acc != nil {
+			d.acc.kill(&d.heads, first)
+		}
 		d.heads.kill(first)
 	}()
 	d.NoGrad(f)
 }
 
-// PeakBytes is the most memory that tensors have occupied so far.
-func (d *Device) PeakBytes() int64 { return 4*int64(d.mem.peak) + d.held }
+// PeakBytes is the most memory that tensors have occupied so far: of the GPU,
+// exactly and with what operations need on the way, if they live there.
+func (d *Device) PeakBytes() int64 {
+	if d.acc != nil {
+		return d.acc.dev.PeakBytes()
+	}
+	return 4*int64(d.mem.peak) + d.held
+}
 
 // Param makes a persistent leaf that is trained, checkpointed and exported;
 // all zeros. Names are unique on a device.
@@ -128,10 +181,10 @@ func (d *Device) State(name string, shape ...int) *Tensor {
 // graph uses it. v is copied.
 func (d *Device) Const(name string, v []float32, shape ...int) *Tensor {
 	t := d.leaf("const", kindConst, name, shape)
-	if len(v) != len(t.data) {
-		fail("const", "%q: got %d values, want %d for shape %v", name, len(v), len(t.data), shape)
+	if len(v) != t.size {
+		fail("const", "%q: got %d values, want %d for shape %v", name, len(v), t.size, shape)
 	}
-	copy(t.data, v)
+	t.writeFloats(v)
 	return t
 }
 
@@ -146,10 +199,15 @@ func (d *Device) leaf(op string, k kind, name string, shape []int) *Tensor {
 	if d.byName[name] != nil {
 		fail(op, "name %q is taken by a tensor of shape %v", name, d.byName[name].shape)
 	}
-	t := &Tensor{dev: d, name: name, shape: slices.Clone(shape), data: make([]float32, n), kind: k}
+	t := &Tensor{dev: d, name: name, shape: slices.Clone(shape), size: n, kind: k}
+	if d.acc != nil {
+		t.mem = d.acc.zeros(n)
+	} else {
+		t.data = make([]float32, n)
+		d.held += int64(n) * 4
+	}
 	d.leaves = append(d.leaves, t)
 	d.byName[name] = t
-	d.held += int64(n) * 4
 	return t
 }
 
@@ -173,8 +231,12 @@ func (d *Device) Persistent() []*Tensor { return slices.Clone(d.leaves) }
 func (d *Device) Ints(v []int32, shape ...int) *Tensor {
 	t := d.step("ints", shape, true)
 	t.given = true
-	if len(v) != len(t.data) {
-		fail("ints", "got %d values, want %d for shape %v", len(v), len(t.data), t.shape)
+	if len(v) != t.size {
+		fail("ints", "got %d values, want %d for shape %v", len(v), t.size, t.shape)
+	}
+	if d.acc != nil {
+		d.acc.given(t, v)
+		return t
 	}
 	copy(t.ints(), v)
 	return t
@@ -184,10 +246,10 @@ func (d *Device) Ints(v []int32, shape ...int) *Tensor {
 func (d *Device) Floats(v []float32, shape ...int) *Tensor {
 	t := d.step("floats", shape, false)
 	t.given = true
-	if len(v) != len(t.data) {
-		fail("floats", "got %d values, want %d for shape %v", len(v), len(t.data), t.shape)
+	if len(v) != t.size {
+		fail("floats", "got %d values, want %d for shape %v", len(v), t.size, t.shape)
 	}
-	copy(t.data, v)
+	t.writeFloats(v)
 	return t
 }
 
@@ -201,7 +263,16 @@ func (d *Device) step(op string, shape []int, isInt bool) *Tensor {
 	if (*p).op != nil || !slices.Equal((*p).out.Shape, shape) {
 		*p = &inferred{out: Spec{Shape: slices.Clone(shape)}}
 	}
-	*t = Tensor{dev: d, shape: (*p).out.Shape, data: d.mem.alloc(n), isInt: isInt, gen: d.gen}
+	*t = Tensor{dev: d, shape: (*p).out.Shape, size: n, isInt: isInt, gen: d.gen}
+	if d.acc == nil {
+		t.data = d.mem.alloc(n)
+		return t
+	}
+	typ := gpu.F32
+	if isInt {
+		typ = gpu.I32
+	}
+	t.mem, t.owned = d.acc.alloc(n, typ), true
 	return t
 }
 

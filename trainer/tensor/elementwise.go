@@ -21,7 +21,7 @@ func registerUnary(name string, u unaryFns) *Op {
 		Name: name, Arity: 1,
 		Infer: func(_ Attrs, in []Spec) (Spec, error) { return in[0], floats(in) },
 		Forward: func(c *call) {
-			c.par(len(c.out.data), elemGrain, func(c *call, _, lo, hi int) {
+			c.par(c.out.size, elemGrain, func(c *call, _, lo, hi int) {
 				c.op.unary.fwd(c.dev.kern, c.out.data[lo:hi], c.in[0].data[lo:hi], c.param())
 			})
 		},
@@ -35,7 +35,7 @@ func registerUnary(name string, u unaryFns) *Op {
 			if c.arg.g, c.arg.flag = c.dinFresh(0); c.arg.g == nil {
 				return
 			}
-			c.par(len(c.out.data), elemGrain, func(c *call, w, lo, hi int) {
+			c.par(c.out.size, elemGrain, func(c *call, w, lo, hi int) {
 				x, y, dx, dy, p := c.in[0].data, c.out.data, c.arg.g, c.dout, c.param()
 				tmp := c.dev.tmp(w, chunk)
 				for ; lo < hi; lo += chunk {

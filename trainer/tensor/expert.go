@@ -38,7 +38,7 @@ var opExpertMatMul = register(Op{
 				d.gemm(n, r.n, r.k, rowMajor(x[lo*r.k:], r.k), transposed(r.matrix(c.in[1].data, e), r.k), out[lo*r.n:], false)
 			}
 		}
-		if len(r.order) < len(c.in[2].data) {
+		if len(r.order) < c.in[2].size {
 			fillNaN(y) // rows with an unknown expert
 		}
 		for i, row := range r.order {

@@ -33,7 +33,9 @@ type Graph struct {
 	nodes   []node
 	output  int
 	weights map[string]Weight
+	live    map[string]*Tensor // where weights come from that live on a GPU
 	exec    *executor
+	gpuExec *gpuExecutor
 }
 
 // node is one step of a graph.
@@ -58,7 +60,13 @@ func (g *Graph) Nodes() int { return len(g.nodes) }
 
 // Weights are the arrays the graph reads. A traced graph shares them with the
 // device's persistent tensors: they change when training goes on.
-func (g *Graph) Weights() map[string]Weight { return g.weights }
+// Of a device that is a GPU they are copies, which Weights renews.
+func (g *Graph) Weights() map[string]Weight {
+	for name, t := range g.live {
+		t.readFloats(g.weights[name].Data)
+	}
+	return g.weights
+}
 
 // recorder turns eager calls into nodes.
 type recorder struct {
@@ -142,15 +150,22 @@ func (r *recorder) node(t *Tensor) int {
 	}
 	switch {
 	case t.kind == kindParam || t.kind == kindConst:
-		return r.weight(t, t.name, t.data)
+		if t.dev.acc == nil {
+			return r.weight(t, t.name, t.data)
+		}
+		if r.g.live == nil {
+			r.g.live = map[string]*Tensor{}
+		}
+		r.g.live[t.name] = t
+		return r.weight(t, t.name, make([]float32, t.size)) // filled by Weights
 	case t.kind == kindState:
 		r.refuse("state", "%q is optimizer state; make it a Const or a Param", t.name)
 	case !t.given:
 		r.refuse("trace", "a value of shape %v was computed outside of the traced function", t.shape)
 	case t.isInt:
-		return r.push(t, node{kind: nodeInts, spec: t.spec(), ints: slices.Clone(t.ints())})
+		return r.push(t, node{kind: nodeInts, spec: t.spec(), ints: t.HostInts()})
 	default:
-		return r.weight(t, fmt.Sprintf("floats.%d", len(r.g.nodes)), slices.Clone(t.data))
+		return r.weight(t, fmt.Sprintf("floats.%d", len(r.g.nodes)), t.Host())
 	}
 	return 0
 }
@@ -197,6 +212,11 @@ func (g *Graph) prune() {
 		keep = append(keep, n)
 	}
 	g.nodes, g.output, g.weights = keep, at[g.output], weights
+	for name := range g.live {
+		if _, ok := weights[name]; !ok {
+			delete(g.live, name)
+		}
+	}
 }
 
 // graphJSON is the stored form.

@@ -107,13 +107,14 @@ func (g *Graph) bind(d *Device) *executor {
 		return g.exec
 	}
 	p := g.plan()
+	g.Weights() // on a GPU, their present values
 	e := &executor{dev: d, slab: make([]float32, p.floats), calls: make([]*call, len(g.nodes))}
 	d.held += int64(p.floats) * 4
 	ts := make([]*Tensor, len(g.nodes))
 	for i, n := range g.nodes {
 		size, _ := sizeOf(n.spec.Shape)
 		// kindConst: these tensors outlive Reset.
-		t := &Tensor{dev: d, shape: n.spec.Shape, isInt: n.spec.Int, kind: kindConst}
+		t := &Tensor{dev: d, shape: n.spec.Shape, size: size, isInt: n.spec.Int, kind: kindConst}
 		ts[i] = t
 		switch {
 		case n.kind == nodeWeight:
@@ -157,18 +158,13 @@ func (g *Graph) Run(d *Device, ids []int32) (logits []float32, err error) {
 // mixes positions after that; and by the NaN rule none is finite that would
 // not be so in Run. With at nil it is Run.
 func (g *Graph) RunAt(d *Device, ids []int32, at []int) (logits []float32, err error) {
-	e := g.bind(d)
 	b, t := g.BT()
-	if len(ids) != len(e.ids.data) {
-		return nil, fmt.Errorf("tensor: graph: got %d ids, want %v", len(ids), e.ids.shape)
+	if len(ids) != b*t {
+		return nil, fmt.Errorf("tensor: graph: got %d ids, want [%d %d]", len(ids), b, t)
 	}
 	if at != nil && (len(at) != b || slices.Min(at) < 0 || slices.Max(at) >= t) {
 		return nil, fmt.Errorf("tensor: graph: got positions %v, want one in 0..%d for each of %d rows", at, t-1, b)
 	}
-	if e.last != nil {
-		e.last.only = at
-	}
-	copy(e.ids.ints(), ids)
 	defer func() {
 		if p := recover(); p != nil {
 			te, ok := p.(*Error)
@@ -179,6 +175,14 @@ func (g *Graph) RunAt(d *Device, ids []int32, at []int) (logits []float32, err e
 		}
 	}()
 	defer d.mem.release(d.mem.mark())
+	if d.acc != nil {
+		return g.bindGPU(d).run(ids), nil
+	}
+	e := g.bind(d)
+	if e.last != nil {
+		e.last.only = at
+	}
+	copy(e.ids.ints(), ids)
 	for _, c := range e.calls {
 		if c != nil && !c.op.View {
 			c.op.Forward(c)

@@ -103,7 +103,7 @@ func (h *headers) call(op *Op, a Attrs, in []*Tensor) *call {
 func (h *headers) kill(from int) {
 	for i := from; i < h.tensors; i++ {
 		t := &h.slabs[i/slabSize].tensors[i%slabSize]
-		t.data, t.gen = nil, 0
+		t.data, t.gen, t.onDevice = nil, 0, onDevice{}
 	}
 }
 
@@ -112,7 +112,7 @@ func (h *headers) retire() {
 	for i := range h.tensors {
 		t := &h.slabs[i/slabSize].tensors[i%slabSize]
 		// Nothing in a slab may point to it, or it would hold itself.
-		t.made, t.data, t.grad = nil, nil, nil
+		t.made, t.data, t.grad, t.onDevice = nil, nil, nil, onDevice{}
 	}
 	for _, m := range h.calls[:h.used] {
 		m.call, m.in = call{}, [4]*Tensor{}

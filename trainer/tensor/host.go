@@ -7,8 +7,40 @@ func (t *Tensor) HostTo(dst []float32) {
 	if t.isInt {
 		fail("hostto", "tensor of shape %v holds ids, want floats", t.shape)
 	}
-	if len(dst) != len(t.data) {
-		fail("hostto", "got room for %d values, want %d for shape %v", len(dst), len(t.data), t.shape)
+	if len(dst) != t.size {
+		fail("hostto", "got room for %d values, want %d for shape %v", len(dst), t.size, t.shape)
+	}
+	t.readFloats(dst)
+}
+
+// readFloats copies the elements of a tensor of floats to dst, as many.
+func (t *Tensor) readFloats(dst []float32) {
+	if a := t.dev.acc; a != nil {
+		a.download(dst, t.block())
+		return
 	}
 	copy(dst, t.data)
+}
+
+// writeFloats overwrites the elements with src, as many.
+func (t *Tensor) writeFloats(src []float32) {
+	if a := t.dev.acc; a != nil {
+		a.upload(t.block(), src)
+		t.changed()
+		return
+	}
+	copy(t.data, src)
+}
+
+// generate lets f overwrite the elements on the host.
+func (t *Tensor) generate(f func(x []float32)) {
+	if a := t.dev.acc; a != nil {
+		mark := a.stage.mark()
+		defer a.stage.release(mark)
+		x := a.stage.alloc(t.size)
+		f(x)
+		t.writeFloats(x)
+		return
+	}
+	f(t.data)
 }

@@ -93,7 +93,7 @@ var opEmbed = register(Op{
 			return
 		}
 		// Rows repeat, so threads own column ranges.
-		c.par(c.in[0].shape[1], max(colGrain, elemGrain/len(c.in[1].data)), func(c *call, _, lo, hi int) {
+		c.par(c.in[0].shape[1], max(colGrain, elemGrain/c.in[1].size), func(c *call, _, lo, hi int) {
 			dt, n := c.arg.g, c.in[0].shape[1]
 			for i, id := range c.in[1].ints() {
 				if id >= 0 {

@@ -34,7 +34,7 @@ var opCrossEntropy = register(Op{
 		losses := c.dev.mem.alloc(len(ids))
 		c.arg.a = losses
 		if c.grads {
-			c.save(len(c.in[0].data))
+			c.save(c.in[0].size)
 		}
 		c.rows(func(c *call, w, row, from, to int) {
 			n, ids := to-from, c.in[1].ints()
@@ -173,7 +173,7 @@ var opLinearCrossEntropy = register(Op{
 		c.out.data[0] = mean(losses)
 	},
 	Backward: func(c *call) {
-		g, n := c.dout[0], len(c.in[0].data)
+		g, n := c.dout[0], c.in[0].size
 		if c.saved == nil {
 			fail("linear_cross_entropy", "Backward went through it before; it keeps its gradients for one use only")
 		}

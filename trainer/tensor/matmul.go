@@ -64,7 +64,7 @@ func (c *call) mmDims() mmDims {
 			d.batch *= b
 		}
 	}
-	d.m = len(c.out.data) / d.n / d.batch
+	d.m = c.out.size / d.n / d.batch
 	return d
 }
 

@@ -12,7 +12,7 @@ import (
 func (c *call) rows(f func(c *call, w, row, from, to int)) {
 	n := c.in[0].Dim(-1)
 	c.arg.rows = f
-	c.par(len(c.in[0].data)/n, max(1, elemGrain/2/n), func(c *call, w, lo, hi int) {
+	c.par(c.in[0].size/n, max(1, elemGrain/2/n), func(c *call, w, lo, hi int) {
 		n := c.in[0].Dim(-1)
 		for r := lo; r < hi; r++ {
 			c.arg.rows(c, w, r, r*n, (r+1)*n)
@@ -52,7 +52,7 @@ var opRMSNorm = register(Op{
 	Name: "rms_norm", Arity: 1, Floats: []string{"eps"}, Infer: inferRows,
 	Forward: func(c *call) {
 		if c.grads {
-			c.save(len(c.in[0].data) / c.in[0].Dim(-1))
+			c.save(c.in[0].size / c.in[0].Dim(-1))
 		}
 		c.rows(func(c *call, _, row, from, to int) {
 			x, y, k, rs := c.in[0].data[from:to], c.out.data[from:to], c.dev.kern, c.saved

@@ -90,6 +90,10 @@ type call struct {
 	custom *customFns
 
 	plan *inferred // what is known of this place in the step
+	// What it keeps on a GPU for Backward, see keep, and whether the Forward ran
+	// on the host there.
+	kept   [4]block
+	onHost bool
 	// arg is what a parallel loop needs beyond the above, see call.par.
 	arg struct {
 		a, b, g []float32
@@ -148,6 +152,10 @@ func (c *call) pass(i int) {
 	if !t.needGrad {
 		return
 	}
+	if a := c.dev.acc; a != nil && !a.running {
+		c.passBlock(t)
+		return
+	}
 	if t.grad == nil && t.kind == kindStep && c.dout != nil {
 		t.grad = c.out.grad
 		c.out.grad = nil // moved: Backward must not free it
@@ -157,12 +165,16 @@ func (c *call) pass(i int) {
 }
 
 func (t *Tensor) allocGrad() {
-	if t.kind == kindStep {
-		t.grad = t.dev.mem.alloc(len(t.data))
+	if a := t.dev.acc; a != nil { // a copy on the host
+		t.grad = a.stage.alloc(t.size)
 		return
 	}
-	t.grad = soiled(make([]float32, len(t.data)))
-	t.dev.held += int64(len(t.data)) * 4
+	if t.kind == kindStep {
+		t.grad = t.dev.mem.alloc(t.size)
+		return
+	}
+	t.grad = soiled(make([]float32, t.size))
+	t.dev.held += int64(t.size) * 4
 }
 
 // accumulate adds src to dst.
@@ -216,14 +228,17 @@ func (c *call) do() *Tensor {
 	t, p := d.heads.tensor()
 	c.out = t
 	out := c.infer(p)
-	*t = Tensor{dev: d, shape: out.Shape, isInt: out.Int, gen: d.gen}
-	if op.View {
+	n, ok := sizeOf(out.Shape)
+	if !ok {
+		fail(op.Name, "bad shape %v", out.Shape)
+	}
+	*t = Tensor{dev: d, shape: out.Shape, size: n, isInt: out.Int, gen: d.gen}
+	switch {
+	case d.acc != nil:
+		d.acc.forward(c)
+	case op.View:
 		t.data = c.in[0].data
-	} else {
-		n, ok := sizeOf(out.Shape)
-		if !ok {
-			fail(op.Name, "bad shape %v", out.Shape)
-		}
+	default:
 		t.data = d.mem.alloc(n)
 		op.Forward(c)
 	}

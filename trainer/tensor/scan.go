@@ -33,7 +33,7 @@ var opScan = register(Op{
 	},
 	Backward: func(c *call) {
 		c.arg.a, c.arg.b = c.din(0), c.din(1)
-		c.arg.g = c.dev.mem.alloc(len(c.out.data))
+		c.arg.g = c.dev.mem.alloc(c.out.size)
 		c.scanned(func(c *call, k, from, n int) {
 			a, y, dx, da := c.in[1].data, c.out.data, c.arg.a, c.arg.b
 			g := c.arg.g // the whole gradient of y: of later steps too

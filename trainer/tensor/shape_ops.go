@@ -253,10 +253,10 @@ func (t *Tensor) Reshape(shape ...int) *Tensor {
 		}
 	}
 	if hole >= 0 && rest > 0 {
-		if len(t.data)%rest != 0 {
-			fail("reshape", "cannot reshape %d elements to %v: they are not divisible by %d (got %v)", len(t.data), slices.Clone(shape), rest, t.shape) // the clone keeps shape off the heap
+		if t.size%rest != 0 {
+			fail("reshape", "cannot reshape %d elements to %v: they are not divisible by %d (got %v)", t.size, slices.Clone(shape), rest, t.shape) // the clone keeps shape off the heap
 		}
-		s[hole] = len(t.data) / rest
+		s[hole] = t.size / rest
 	}
 	return apply(opReshape, Attrs{Ints: s}, t)
 }

@@ -26,6 +26,7 @@ type Tensor struct {
 	// data holds the elements; ids are stored as the same 32-bit words, so
 	// that operations that only move elements serve both types.
 	data  []float32
+	size  int // number of elements
 	isInt bool
 	kind  kind
 	gen   uint64 // Device.gen at creation; step tensors die when it moves on; 0 is never alive
@@ -35,6 +36,8 @@ type Tensor struct {
 	made     *call // operation on the tape that made it, nil for leaves
 	grad     []float32
 	gradT    *Tensor // header for Grad, persistent leaves only
+
+	onDevice // what it has on a GPU, where data and grad are nil
 }
 
 // Name is the name given to Param, State or Const, "" for computed tensors.
@@ -58,7 +61,7 @@ func (t *Tensor) Dim(i int) int {
 }
 
 // Size is the number of elements.
-func (t *Tensor) Size() int { return len(t.data) }
+func (t *Tensor) Size() int { return t.size }
 
 // IsInt says whether the tensor holds ids rather than floats.
 func (t *Tensor) IsInt() bool { return t.isInt }
@@ -72,7 +75,9 @@ func (t *Tensor) Host() []float32 {
 	if t.isInt {
 		fail("host", "tensor of shape %v holds ids: use HostInts", t.shape)
 	}
-	return slices.Clone(t.data)
+	v := make([]float32, t.size)
+	t.readFloats(v)
+	return v
 }
 
 // HostInts copies the elements of an id tensor to a new slice on the host.
@@ -80,6 +85,9 @@ func (t *Tensor) HostInts() []int32 {
 	t.use("hostints")
 	if !t.isInt {
 		fail("hostints", "tensor of shape %v holds floats: use Host", t.shape)
+	}
+	if t.dev.acc != nil {
+		return slices.Clone(asInts(t.dev.acc.words(t)))
 	}
 	return slices.Clone(t.ints())
 }
@@ -89,17 +97,22 @@ func (t *Tensor) SetHost(v []float32) {
 	if t.kind == kindStep {
 		fail("sethost", "only Param, State and Const can be set")
 	}
-	if len(v) != len(t.data) {
-		fail("sethost", "got %d values, want %d for shape %v of %q", len(v), len(t.data), t.shape, t.name)
+	if len(v) != t.size {
+		fail("sethost", "got %d values, want %d for shape %v of %q", len(v), t.size, t.shape, t.name)
 	}
-	copy(t.data, v)
+	t.writeFloats(v)
 }
 
 // Item is the value of a tensor of one element.
 func (t *Tensor) Item() float32 {
 	t.use("item")
-	if len(t.data) != 1 || t.isInt {
+	if t.size != 1 || t.isInt {
 		fail("item", "got shape %v, want one float", t.shape)
+	}
+	if t.dev.acc != nil {
+		var v [1]float32
+		t.readFloats(v[:])
+		return v[0]
 	}
 	return t.data[0]
 }
@@ -108,11 +121,12 @@ func (t *Tensor) Item() float32 {
 // ZeroGrad, or nil when there is none yet. It has the shape of t and lives as
 // long as t; it is overwritten by the next Backward or ZeroGrad.
 func (t *Tensor) Grad() *Tensor {
-	if t.grad == nil || t.kind == kindStep {
+	if !t.hasGrad() || t.kind == kindStep {
 		return nil
 	}
 	if t.gradT == nil {
-		t.gradT = &Tensor{dev: t.dev, name: "d" + t.name, shape: t.shape, data: t.grad, kind: kindState}
+		t.gradT = &Tensor{dev: t.dev, name: "d" + t.name, shape: t.shape, size: t.size, data: t.grad, kind: kindState}
+		t.gradT.mem, t.gradT.gradOf = t.gradMem, t
 	}
 	return t.gradT
 }
@@ -131,6 +145,10 @@ func (t *Tensor) String() string {
 
 // ints views the words of an id tensor as int32.
 func (t *Tensor) ints() []int32 { return asInts(t.data) }
+
+func asFloats(i []int32) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(&i[0])), len(i))
+}
 
 func asInts(f []float32) []int32 {
 	if len(f) == 0 {
