@@ -28,7 +28,7 @@ func (g *GoGPT) cacheOf(role Role) (string, error) {
 	if err == nil {
 		err = os.MkdirAll(cache, 0o755)
 	}
-	if err == nil && role == Candidate {
+	if err == nil && role.ofCandidate() {
 		own := filepath.Join(cache, candidatesCache)
 		if _, statErr := os.Stat(own); statErr != nil {
 			err = copyCache(own, cache)
