@@ -137,6 +137,9 @@ type Status struct {
 	StopReason string     `json:"stop_reason,omitempty"`
 	Hints      int        `json:"hints"` // hints not yet handed to a proposer
 	Ideas      int        `json:"ideas"` // people's own proposals that wait for an experiment
+
+	Device string       `json:"device,omitempty"` // what runs train on, where that is not the CPU
+	Unwell []SlotHealth `json:"unwell,omitempty"` // slots that take no work, or of which there is something to say
 }
 
 // Ongoing is an experiment that is not decided yet.

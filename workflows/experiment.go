@@ -230,23 +230,24 @@ func (t *trial) train(ctx workflow.Context, run, again int) (trained activities.
 	if again > 0 {
 		summary += " (its model was lost)"
 	}
-	queue := TrainQueue
+	any := trainQueue(campaign.Settings)
+	queue := any
 	if c := t.in.Check; c != nil && c.Slot != "" {
 		queue = c.Slot
 	}
-	err = onSlotOrAny(ctx, queue, func(queue string) workflow.Future {
+	err = onSlotOrAny(ctx, queue, any, func(queue string) workflow.Future {
 		return workflow.ExecuteActivity(trainOptions(ctx, queue, campaign.Settings.Budget, summary), onTrain.Train, in)
 	}, &trained)
 	return trained, err
 }
 
 // onSlotOrAny runs an activity on a slot's own queue, and on any slot when
-// nobody serves that one any more.
-func onSlotOrAny(ctx workflow.Context, queue string, run func(queue string) workflow.Future, result any) error {
+// nobody serves that one any more: its host is gone, or its GPU is sick.
+func onSlotOrAny(ctx workflow.Context, queue, any string, run func(queue string) workflow.Future, result any) error {
 	err := run(queue).Get(ctx, result)
 	var timeout *temporal.TimeoutError
-	if queue != TrainQueue && errors.As(err, &timeout) && timeout.TimeoutType() == scheduleToStart {
-		err = run(TrainQueue).Get(ctx, result)
+	if queue != any && errors.As(err, &timeout) && timeout.TimeoutType() == scheduleToStart {
+		err = run(any).Get(ctx, result)
 	}
 	return err
 }
@@ -256,7 +257,7 @@ func onSlotOrAny(ctx workflow.Context, queue string, run func(queue string) work
 // the baseline's history, which has k times the events.
 func onSlot(c experiment.Campaign) experiment.Campaign {
 	return experiment.Campaign{
-		Settings: experiment.Settings{Tag: c.Settings.Tag, Target: c.Settings.Target, Budget: c.Settings.Budget, Cores: c.Settings.Cores},
+		Settings: experiment.Settings{Tag: c.Settings.Tag, Target: c.Settings.Target, Budget: c.Settings.Budget, Device: c.Settings.Device, Cores: c.Settings.Cores},
 		Data:     c.Data,
 	}
 }
@@ -282,7 +283,7 @@ func (t *trial) evaluate(ctx workflow.Context, run int, trained activities.Train
 	in.Campaign.Evaluator = t.in.Campaign.Evaluator
 	var out activities.EvaluateResult
 	summary := t.summary("evaluate", run)
-	err := onSlotOrAny(ctx, trained.Slot, func(queue string) workflow.Future {
+	err := onSlotOrAny(ctx, trained.Slot, trainQueue(t.in.Campaign.Settings), func(queue string) workflow.Future {
 		return workflow.ExecuteActivity(evaluateOptions(ctx, queue, summary), onTrain.Evaluate, in)
 	}, &out)
 	return out.Measurement, err

@@ -241,6 +241,41 @@ func TestEvaluateIsPickedAgain(t *testing.T) {
 	require.Equal(t, []string{"train-cpu@gone/0", "train-cpu", "train-cpu@gone/0", "train-cpu"}, queues)
 }
 
+// A campaign on GPUs trains and evaluates on their queue, and falls back on it;
+// its activities know the device.
+func TestCUDAQueue(t *testing.T) {
+	const gone = "train-cuda@gone/GPU-1"
+	d := &double.Double{Slot: gone}
+	c := newCampaign(t, d)
+	var trained, evaluated []string
+	c.OnActivity("Train", anything, anything).Return(
+		func(ctx context.Context, in activities.TrainInput) (activities.TrainResult, error) {
+			trained = append(trained, activity.GetInfo(ctx).TaskQueue+" "+in.Campaign.Settings.Device)
+			return d.Train(ctx, in)
+		})
+	c.OnActivity("Evaluate", anything, anything).Return(
+		func(ctx context.Context, in activities.EvaluateInput) (activities.EvaluateResult, error) {
+			queue := activity.GetInfo(ctx).TaskQueue
+			evaluated = append(evaluated, queue+" "+in.Campaign.Settings.Device)
+			if queue == gone {
+				return activities.EvaluateResult{}, temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil)
+			}
+			return d.Evaluate(ctx, in)
+		})
+	s := oneSeed(1)
+	s.Device = experiment.CUDA
+	broken := experiment.SlotHealth{Queue: gone, State: experiment.SlotQuarantined, Reason: "ECC", At: c.Now()}
+	c.at(time.Millisecond, func() { c.SignalWorkflow(workflows.SignalSlot, broken) })
+	best, err := c.run(s)
+	require.NoError(t, err)
+	require.Equal(t, 1, best.Experiments)
+	require.Equal(t, []string{"train-cuda cuda", "train-cuda cuda"}, trained)
+	require.Equal(t, []string{gone + " cuda", "train-cuda cuda", gone + " cuda", "train-cuda cuda"}, evaluated)
+	require.Equal(t, experiment.CUDABudget, c.status().Budget)
+	require.Len(t, c.status().Unwell, 1)
+	require.Equal(t, broken.Reason, c.status().Unwell[0].Reason)
+}
+
 // That a cancelled campaign waits for its trainer to end is tested on the engine
 // (workers): the test environment completes a cancelled activity at once.
 func TestCancel(t *testing.T) {

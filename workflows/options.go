@@ -22,9 +22,22 @@ import (
 // The task queues that every installation has. A slot has one more, named in
 // the TrainResult of what it trained.
 const (
-	ResearchQueue = "research"  // workflows, and what owns the repository and the ledger
-	TrainQueue    = "train-cpu" // training and evaluation on a CPU
+	ResearchQueue = "research"   // workflows, and what owns the repository and the ledger
+	TrainQueue    = "train-cpu"  // training and evaluation on a CPU
+	CUDAQueue     = "train-cuda" // the same on a GPU: one slot for each
 )
+
+// trainQueue is the queue of all slots that a campaign may train on.
+func trainQueue(s experiment.Settings) string {
+	if s.OnGPU() {
+		return CUDAQueue
+	}
+	return TrainQueue
+}
+
+// shared says whether a queue is served by many slots, so that a task there may
+// wait for its turn however long.
+func shared(queue string) bool { return queue == TrainQueue || queue == CUDAQueue }
 
 // Only the names of their methods are taken: the activities run in workers.
 var (
@@ -86,7 +99,9 @@ func applyOptions(ctx workflow.Context, summary string) workflow.Context {
 
 // trainOptions bounds one attempt. The target stops a run at 1.05 budgets of
 // charged time and at 10 of wall time; what is above that is for fetching and a
-// cold build, so this timeout fires only when our own machinery hangs.
+// cold build, so this timeout fires only when our own machinery hangs. A run
+// that a GPU spoilt is done again within the same attempt, at most twice, which
+// is within it too.
 func trainOptions(ctx workflow.Context, queue string, budget experiment.Duration, summary string) workflow.Context {
 	o := workflow.ActivityOptions{
 		TaskQueue:           queue,
@@ -94,7 +109,7 @@ func trainOptions(ctx workflow.Context, queue string, budget experiment.Duration
 		HeartbeatTimeout:    heartbeat,
 		Summary:             summary,
 	}
-	if queue != TrainQueue {
+	if !shared(queue) {
 		// A check of this very slot. It is picked up at once, and then waits until
 		// the run that trains there is done.
 		o.ScheduleToStartTimeout = slotAnswers
@@ -115,7 +130,7 @@ func evaluateOptions(ctx workflow.Context, queue, summary string) workflow.Conte
 		HeartbeatTimeout:    heartbeat,
 		Summary:             summary,
 	}
-	if queue != TrainQueue {
+	if !shared(queue) {
 		o.ScheduleToStartTimeout = slotAnswers // the model is on that slot's disk, but also in the store
 	}
 	return with(ctx, o)

@@ -16,6 +16,11 @@ const (
 	SignalAdopt  = "adopt"  // parent to child, without content
 )
 
+// SignalSlot comes from the worker of a training slot whose health has changed:
+// experiment.SlotHealth. It changes nothing but what people are shown; the slot
+// itself takes no work.
+const SignalSlot = "slot"
+
 // Ready says how far a child has come: its candidate is prepared, or has a slot
 // already.
 type Ready struct {
@@ -69,6 +74,7 @@ func (r *research) inlets(ctx workflow.Context) []inlet {
 	return []inlet{
 		on(ctx, SignalReady, func(m Ready) { r.ready(ctx, m) }),
 		on(ctx, SignalReport, func(m Report) { r.report(ctx, m) }),
+		on(ctx, SignalSlot, func(h experiment.SlotHealth) { r.slot(h) }),
 		on(ctx, MessagePause, func(nothing) { _, _ = r.onPause(ctx) }),
 		on(ctx, MessageResume, func(nothing) { _, _ = r.onResume(ctx) }),
 		on(ctx, MessageStop, func(nothing) { _, _ = r.onStop(ctx) }),

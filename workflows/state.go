@@ -16,6 +16,8 @@ const (
 	maxProgram  = 64 << 10 // bytes of program.md
 	maxIdeas    = 20       // people's own proposals that wait
 	maxPatch    = 64 << 10 // bytes of one
+	maxUnwell   = 64       // slots of which something is to be said
+	maxReason   = 300      // bytes of what is said of one
 	maxFailures = 3        // ends without a report in a row, before the campaign pauses itself
 )
 
@@ -56,6 +58,8 @@ type State struct {
 	Runs          int                   `json:"runs,omitempty"`         // trainings begun, but for the baseline's
 	CheckRuns     int                   `json:"check_runs,omitempty"`   // checks among them
 	ChecksSince   int                   `json:"checks_since,omitempty"` // checks decided after LastKeep
+
+	Unwell []experiment.SlotHealth `json:"unwell,omitempty"` // slots that are not well, in the order in which they said so
 
 	// ContinueAfter makes a run continue as new after so many events instead of
 	// when the server suggests it. Zero but in tests; it stands here, not in a

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,10 @@ func (r *research) status() experiment.Status {
 		StartedAt: r.StartedAt, Baseline: r.Baseline, Noise: r.Noise, Recent: lastBriefs(r.Recent),
 		Trouble: r.Trouble, StopReason: r.ending(), Hints: len(r.Hints), Ideas: len(r.Ideas),
 		Slots: r.Slots, Spent: r.Spent, Approval: r.Approval, Running: []experiment.Ongoing{},
+		Unwell: slices.Clone(r.Unwell),
+	}
+	if r.settings().OnGPU() {
+		s.Device = experiment.CUDA
 	}
 	for _, run := range r.running {
 		if !run.settled() {
@@ -119,6 +124,7 @@ func (r *research) details(now time.Time) string {
 	if r.Trouble != "" {
 		fmt.Fprintf(&b, "**Trouble:** %s\n\nResume it when that is cured.\n\n", oneLine(r.Trouble))
 	}
+	writeUnwell(&b, r.Unwell)
 	b.WriteString("| | |\n|---|---|\n")
 	if i := r.Incumbent; i != nil {
 		fmt.Fprintf(&b, "| best | **%.4f** val_bpb, experiment %d, `%s`: %s |\n", i.ValBpb, i.Experiment, experiment.ShortCommit(i.Commit), oneLine(i.Title))
@@ -131,6 +137,9 @@ func (r *research) details(now time.Time) string {
 	fmt.Fprintf(&b, "| experiments | %d: %d kept, %d discarded, %d crashed; %d since the last keep |\n", t.Experiments, t.Kept, t.Discarded, t.Crashed, t.SinceKeep)
 	if hours := now.Sub(r.StartedAt).Hours(); hours > 0 && t.Experiments > r.Before {
 		fmt.Fprintf(&b, "| rate | %.1f experiments per hour |\n", float64(t.Experiments-r.Before)/hours)
+	}
+	if r.settings().OnGPU() {
+		fmt.Fprintf(&b, "| device | %s: slots serve the task queue %s |\n", experiment.CUDA, CUDAQueue)
 	}
 	fmt.Fprintf(&b, "| limits | %s |\n| budget | %v of charged training per run |\n", limitsText(r.Limits), r.settings().Budget)
 	if share := r.Slots.BusyShare; share != nil {
@@ -173,6 +182,18 @@ func freshScore(i experiment.Incumbent) string {
 		return fmt.Sprintf("%.4f val_bpb (95 %%: %.4f to %.4f, %s)", e.ValBpb, e.Low, e.High, count(e.Runs, "fresh seed"))
 	}
 	return fmt.Sprintf("%.4f val_bpb (%s)", i.ValBpb, count(i.Runs, "seed"))
+}
+
+// writeUnwell lists the slots that are not well.
+func writeUnwell(b *strings.Builder, unwell []experiment.SlotHealth) {
+	if len(unwell) == 0 {
+		return
+	}
+	b.WriteString("| slot | is | why | since |\n|---|---|---|---|\n")
+	for _, h := range unwell {
+		fmt.Fprintf(b, "| `%s` | %s | %s | %s |\n", oneLine(h.Queue), h.State, oneLine(h.Reason), h.At.UTC().Format("2006-01-02 15:04 MST"))
+	}
+	b.WriteString("\n")
 }
 
 // writeRunning lists what is under way, and how to answer what waits.
