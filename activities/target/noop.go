@@ -178,14 +178,15 @@ func (Noop) Train(ctx context.Context, s TrainSpec, report func(Progress)) (Reco
 	}
 	budget := s.Budget.Seconds()
 	r := Record{ChargedSeconds: budget, Tokens: noopSteps * noopTokens, Steps: noopSteps, PeakBytes: 1 << 20, Parameters: int64(1000 * c.depth), Sandbox: "none", Class: "noop"}
+	if s.GPU != nil {
+		r.Class = s.GPU.Class
+	}
 	if c.outcome != "ok" {
 		r.Failure, r.LogTail = c.failure(), []string{"playing " + string(c.outcome)}
 		return r, nil
 	}
-	select {
-	case <-time.After(c.lasts):
-	case <-ctx.Done():
-		return Record{}, fmt.Errorf("training in %s: %w", s.Dir, context.Cause(ctx))
+	if err := c.wait(ctx, s.GPU); err != nil {
+		return Record{}, fmt.Errorf("training in %s: %w", s.Dir, err)
 	}
 	score := c.score(s.Seed)
 	var curve bytes.Buffer
@@ -206,6 +207,27 @@ func (Noop) Train(ctx context.Context, s TrainSpec, report func(Progress)) (Reco
 		err = os.WriteFile(r.Model, model, 0o644)
 	}
 	return r, wrap("training in "+s.Dir, err)
+}
+
+// wait takes the time of the run, watched if it has a GPU, as a process would be.
+func (c noopProgram) wait(ctx context.Context, gpu *GPU) error {
+	end, tick := time.After(c.lasts), time.NewTicker(100*time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-end:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-tick.C:
+			if gpu == nil || gpu.Watch == nil {
+				continue
+			}
+			if err := gpu.Watch(os.Getpid()); err != nil {
+				return err
+			}
+		}
+	}
 }
 
 // Evaluate implements Target.
