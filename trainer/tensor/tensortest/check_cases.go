@@ -14,6 +14,9 @@ func (s *suite) tol(c *Case, want float64) float64 {
 	if tol == 0 {
 		tol = defaultTol
 	}
+	if f := s.Factors[c.Op]; f != 0 {
+		tol *= f
+	}
 	return tol * s.Tolerance * (1 + math.Abs(want))
 }
 

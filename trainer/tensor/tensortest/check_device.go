@@ -79,6 +79,7 @@ func (s *suite) memory(t *testing.T, r *rig) {
 				in[k] = r.dev.Ints(ids[k], a.Shape...)
 			}
 		}
+		r.step(in)
 		if y := r.Build(in).Reshape(-1); back {
 			y.Sum(0).Backward()
 		}

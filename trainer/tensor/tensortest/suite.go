@@ -38,6 +38,15 @@ type Options struct {
 	// Tolerance multiplies all tolerances; 0 means 1. A backend that rounds
 	// products to fewer bits states here by how much it is worse.
 	Tolerance float64
+	// Factors multiply the tolerances of single operations further.
+	Factors map[string]float64
+	// Round is what the backend makes of inputs before it computes with them,
+	// so that the oracle computes with the same; nil changes nothing.
+	Round func(x float64) float64
+	// Stream has inputs come out of a product, as in the middle of a model: in
+	// mixed precision they are of the type of its stream then, else they are
+	// Params.
+	Stream bool
 }
 
 // Run checks everything that a backend promises.
@@ -66,7 +75,7 @@ func SameBits(t *testing.T, configs ...tensor.Config) {
 			var first [][]float32
 			for k, cfg := range configs {
 				s := &suite{Options{Config: cfg}}
-				got := newRig(s.open(t), c, "case").bits()
+				got := s.newRig(s.open(t), c, "case").bits()
 				if k == 0 {
 					first = got
 				}
@@ -115,6 +124,7 @@ type rig struct {
 	rng    *rand.Rand
 	arrays []*Array         // the inputs' values
 	leaves []*tensor.Tensor // Params for floats, nil for ids
+	one    *tensor.Tensor   // [1,1], nil if inputs are the leaves
 }
 
 // eachCase runs f on every case as a subtest, all on one device.
@@ -133,15 +143,23 @@ func (s *suite) eachCase(t *testing.T, f func(t *testing.T, r *rig)) {
 			}()
 			d.Reset()
 			d.ZeroGrad()
-			f(t, newRig(d, c, fmt.Sprint("case", i)))
+			f(t, s.newRig(d, c, fmt.Sprint("case", i)))
 		})
 	}
 }
 
-func newRig(d *tensor.Device, c Case, name string) *rig {
+func (s *suite) newRig(d *tensor.Device, c Case, name string) *rig {
 	r := &rig{Case: c, dev: d, rng: rand.New(rand.NewPCG(1, 2))}
+	if s.Stream {
+		r.one = d.Const(name+".one", []float32{1}, 1, 1)
+	}
 	for k, in := range c.In {
 		a := in.make(r.rng)
+		for i, x := range a.X {
+			if s.Round != nil && !a.Int {
+				a.X[i] = s.Round(x)
+			}
+		}
 		r.arrays = append(r.arrays, a)
 		if a.Int {
 			r.leaves = append(r.leaves, nil)
@@ -161,9 +179,21 @@ func (r *rig) inputs() []*tensor.Tensor {
 			continue
 		}
 		r.leaves[k].SetHost(toFloats(a.X))
-		l[k] = r.leaves[k]
 	}
+	r.step(l)
 	return l
+}
+
+// step puts the floats among the inputs of a new step in their places.
+func (r *rig) step(in []*tensor.Tensor) {
+	for k, x := range r.leaves {
+		if x == nil {
+			continue
+		}
+		if in[k] = x; r.one != nil {
+			in[k] = x.Reshape(-1, 1).MatMul(r.one).Reshape(x.Shape()...)
+		}
+	}
 }
 
 // run builds the case in a new step and returns what it gives, ids as numbers
