@@ -158,12 +158,35 @@ func (g *Graph) Run(d *Device, ids []int32) (logits []float32, err error) {
 // mixes positions after that; and by the NaN rule none is finite that would
 // not be so in Run. With at nil it is Run.
 func (g *Graph) RunAt(d *Device, ids []int32, at []int) (logits []float32, err error) {
+	err = g.guarded(d, ids, at, func() {
+		if d.acc != nil {
+			logits = g.bindGPU(d).run(ids)
+			return
+		}
+		e := g.bind(d)
+		if e.last != nil {
+			e.last.only = at
+		}
+		copy(e.ids.ints(), ids)
+		for _, c := range e.calls {
+			if c != nil && !c.op.View {
+				c.op.Forward(c)
+			}
+		}
+		logits = e.out.data
+	})
+	return logits, err
+}
+
+// guarded checks the arguments of a run, and makes what the graph's operations
+// panic with an error.
+func (g *Graph) guarded(d *Device, ids []int32, at []int, f func()) (err error) {
 	b, t := g.BT()
 	if len(ids) != b*t {
-		return nil, fmt.Errorf("tensor: graph: got %d ids, want [%d %d]", len(ids), b, t)
+		return fmt.Errorf("tensor: graph: got %d ids, want [%d %d]", len(ids), b, t)
 	}
 	if at != nil && (len(at) != b || slices.Min(at) < 0 || slices.Max(at) >= t) {
-		return nil, fmt.Errorf("tensor: graph: got positions %v, want one in 0..%d for each of %d rows", at, t-1, b)
+		return fmt.Errorf("tensor: graph: got positions %v, want one in 0..%d for each of %d rows", at, t-1, b)
 	}
 	defer func() {
 		if p := recover(); p != nil {
@@ -171,22 +194,10 @@ func (g *Graph) RunAt(d *Device, ids []int32, at []int) (logits []float32, err e
 			if !ok {
 				panic(p)
 			}
-			logits, err = nil, fmt.Errorf("tensor: graph: %w", te)
+			err = fmt.Errorf("tensor: graph: %w", te)
 		}
 	}()
 	defer d.mem.release(d.mem.mark())
-	if d.acc != nil {
-		return g.bindGPU(d).run(ids), nil
-	}
-	e := g.bind(d)
-	if e.last != nil {
-		e.last.only = at
-	}
-	copy(e.ids.ints(), ids)
-	for _, c := range e.calls {
-		if c != nil && !c.op.View {
-			c.op.Forward(c)
-		}
-	}
-	return e.out.data, nil
+	f()
+	return nil
 }
