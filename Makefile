@@ -5,7 +5,11 @@ GO ?= go
 # 1,780 packages a second time.
 ENGINE_FLAGS = CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false
 
-.PHONY: test engine check build bench
+# The tag cuda needs a C compiler and nothing of NVIDIA's: gorgonia.org/cu finds
+# our own header and an empty library (see package gpu).
+CUDA = CGO_ENABLED=1 CGO_CFLAGS=-I$(CURDIR)/gpu/include CGO_LDFLAGS=-L$(CURDIR)/gpu/lib
+
+.PHONY: test engine check build cuda bench
 
 ## test: everything, on a machine with Go and git; the first run builds the engine (about 5 minutes on 2 cores)
 test: check engine
@@ -17,6 +21,8 @@ check:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./cmd/... ./workers/... ./activities/... ./trainer/...
+	@if command -v $$($(GO) env CC) >/dev/null; then set -x; $(CUDA) $(GO) vet -tags cuda ./gpu/... ./trainer/... ./cmd/...; \
+	else echo "no C compiler: the code for GPUs (tag cuda) is not vetted"; fi
 	$(GO) tool workflowcheck -config workflows/workflowcheck.yaml ./workflows/...
 
 ## engine: the embedded Temporal server, with the flags that `up` uses, into the user's cache
@@ -26,6 +32,10 @@ engine:
 ## build: the command line, into bin/
 build:
 	$(GO) build -o bin/autoresearch ./cmd/autoresearch
+
+## cuda: the command line with support for NVIDIA GPUs, into bin/; it needs a C compiler, and starts without a GPU too
+cuda:
+	$(CUDA) $(GO) build -tags cuda -o bin/autoresearch ./cmd/autoresearch
 
 ## bench: how busy the slots are, in virtual time (a minute) and on a real engine (half an hour)
 bench:

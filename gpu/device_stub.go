@@ -2,7 +2,10 @@
 
 package gpu
 
-import "unsafe"
+import (
+	"time"
+	"unsafe"
+)
 
 // Device is one GPU with its memory, kernels and stream.
 type Device struct{}
@@ -15,6 +18,13 @@ func Discover() ([]Info, error) { return nil, ErrNotBuilt }
 
 // Open takes a GPU.
 func Open(Config) (*Device, error) { return nil, ErrNotBuilt }
+
+// Compile compiles CUDA C for an architecture ("sm_90a") to a CUBIN, without a
+// GPU or a driver.
+func Compile(name, source, arch string) ([]byte, error) { return nil, ErrNotBuilt }
+
+// Libraries says where NVIDIA's libraries are, and what is missing.
+func Libraries() []Library { return nil }
 
 // Close gives everything back.
 func (d *Device) Close() {}
@@ -62,3 +72,7 @@ func (d *Device) Product(p Product) {}
 
 // Sync waits for the stream and panics with what went wrong in it.
 func (d *Device) Sync() {}
+
+// Elapsed is how long the GPU takes for what work puts into the stream; it waits
+// for it.
+func (d *Device) Elapsed(work func()) time.Duration { return 0 }
