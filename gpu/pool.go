@@ -40,6 +40,7 @@ type pool struct {
 	used  []*span // by address
 	free  []*span // by class, size and address
 	spare *span   // spans without a place, linked by next
+	want  span    // what is looked for, here so that it is not allocated each time
 
 	bytes, peak, held int64 // handed out, the most of it so far, and of the driver
 }
@@ -79,9 +80,9 @@ func (p *pool) alloc(bytes int64) (Ptr, *Error) {
 
 // fit takes the smallest free span that is large enough, or nil.
 func (p *pool) fit(bytes int64) *span {
-	want := span{bytes: bytes, small: bytes <= smallRequest}
-	i, _ := slices.BinarySearchFunc(p.free, &want, bySpace)
-	if i == len(p.free) || p.free[i].small != want.small {
+	p.want = span{bytes: bytes, small: bytes <= smallRequest}
+	i, _ := slices.BinarySearchFunc(p.free, &p.want, bySpace)
+	if i == len(p.free) || p.free[i].small != p.want.small {
 		return nil
 	}
 	s := p.free[i]
@@ -156,7 +157,8 @@ func (p *pool) split(s *span, bytes int64) {
 
 // release takes memory back; it is false for an address that is not handed out.
 func (p *pool) release(at Ptr) bool {
-	i, found := slices.BinarySearchFunc(p.used, &span{at: at}, byAddress)
+	p.want = span{at: at}
+	i, found := slices.BinarySearchFunc(p.used, &p.want, byAddress)
 	if !found {
 		return false
 	}

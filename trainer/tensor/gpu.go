@@ -113,11 +113,13 @@ func (c *call) shapes() (l []string) {
 	return l
 }
 
+var one = []float32{1}
+
 // backward is Backward on a GPU.
 func (a *accelerator) backward(loss *Tensor) {
 	tape := a.d.tape
 	loss.gradMem = a.alloc(1, loss.mem.typ)
-	a.upload(loss.gradMem, []float32{1})
+	a.upload(loss.gradMem, one)
 	last := len(tape) - 1
 	for ; last >= 0 && tape[last] != loss.made; last-- {
 	}

@@ -7,14 +7,18 @@ func (a *accelerator) convert(dst, src block) {
 		a.dev.Copy(dst.at, src.at, src.bytes())
 		return
 	}
-	x := make([]float32, src.n)
+	mark := a.stage.mark()
+	defer a.stage.release(mark)
+	x := a.stage.alloc(src.n)
 	a.download(x, src)
 	a.upload(dst, x)
 }
 
 // accumulate is dst += src, of as many elements: in float32, rounded once.
 func (a *accelerator) accumulate(dst, src block) {
-	x, y := make([]float32, src.n), make([]float32, src.n)
+	mark := a.stage.mark()
+	defer a.stage.release(mark)
+	x, y := a.stage.alloc(src.n), a.stage.alloc(src.n)
 	a.download(x, src)
 	a.download(y, dst)
 	for i, v := range x {

@@ -4,36 +4,33 @@ package tensor
 // grad of the tensors involved are set while they run. What the code saves stays
 // on the host until the next Reset, as on a CPU.
 
-// borrow gives the tensors copies on the host until giveBack.
-func (a *accelerator) borrow(l []*Tensor) {
-	for _, t := range l {
-		if t.data != nil {
-			continue // there twice
-		}
-		if t.isInt {
-			t.data = a.words(t)
-			continue
-		}
+// borrow gives a tensor a copy on the host until giveBack, unless it has one.
+func (a *accelerator) borrow(t *Tensor) {
+	switch {
+	case t.data != nil:
+	case t.isInt && t.ids != nil:
+		t.data = asFloats(t.ids.words)
+	default:
 		t.data = a.stage.alloc(t.size)
 		a.download(t.data, t.block())
 	}
 }
 
-func (a *accelerator) giveBack(l ...*Tensor) {
-	for _, t := range l {
-		t.data, t.grad = nil, nil
-	}
-}
+func (a *accelerator) giveBack(t *Tensor) { t.data, t.grad = nil, nil }
 
 // begin and end bracket Go code on copies. end is deferred, so that a mistake
 // that panics leaves no copies.
 func (a *accelerator) begin(c *call) {
 	a.running = true
-	a.borrow(c.in)
+	for _, t := range c.in {
+		a.borrow(t)
+	}
 }
 
 func (a *accelerator) end(c *call) {
-	a.giveBack(c.in...)
+	for _, t := range c.in {
+		a.giveBack(t)
+	}
 	a.giveBack(c.out)
 	a.stage.reset()
 	a.running, c.dout = false, nil
@@ -50,7 +47,7 @@ func (a *accelerator) hostForward(c *call) {
 func (a *accelerator) hostBackward(c *call) {
 	defer a.end(c)
 	a.begin(c)
-	a.borrow([]*Tensor{c.out})
+	a.borrow(c.out)
 	c.out.grad = a.stage.alloc(c.out.size)
 	a.download(c.out.grad, c.out.gradMem)
 	for _, t := range c.in {

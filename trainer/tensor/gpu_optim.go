@@ -18,12 +18,16 @@ var inPlaceOnGPU struct {
 // onCopies runs f, which changes the first n of the tensors.
 func (a *accelerator) onCopies(f func(), n int, l ...*Tensor) {
 	defer func() {
-		a.giveBack(l...)
+		for _, t := range l {
+			a.giveBack(t)
+		}
 		a.stage.reset()
 		a.running = false
 	}()
 	a.running = true
-	a.borrow(l)
+	for _, t := range l {
+		a.borrow(t)
+	}
 	f()
 	for _, t := range l[:n] {
 		a.upload(t.block(), t.data)
