@@ -7,22 +7,8 @@ func (a *accelerator) convert(dst, src block) {
 		a.dev.Copy(dst.at, src.at, src.bytes())
 		return
 	}
-	mark := a.stage.mark()
-	defer a.stage.release(mark)
-	x := a.stage.alloc(src.n)
-	a.download(x, src)
-	a.upload(dst, x)
+	a.k.Cast(dst.array(), src.array())
 }
 
 // accumulate is dst += src, of as many elements: in float32, rounded once.
-func (a *accelerator) accumulate(dst, src block) {
-	mark := a.stage.mark()
-	defer a.stage.release(mark)
-	x, y := a.stage.alloc(src.n), a.stage.alloc(src.n)
-	a.download(x, src)
-	a.download(y, dst)
-	for i, v := range x {
-		y[i] += v
-	}
-	a.upload(dst, y)
-}
+func (a *accelerator) accumulate(dst, src block) { a.k.AddScaled(dst.array(), src.array(), 1, 0) }
