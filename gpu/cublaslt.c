@@ -24,6 +24,9 @@ static struct {
 	int (*preference_destroy)(void *);
 	int (*preference_set)(void *, int attribute, const void *, size_t);
 	int (*heuristic)(void *, void *, void *, void *, void *, void *, void *, int, ar_candidate *, int *);
+	// Both may be missing; then algorithms stay as they are.
+	int (*config_set)(ar_algorithm *, int attribute, const void *, size_t);
+	int (*check)(void *, void *, void *, void *, void *, void *, const ar_algorithm *, ar_candidate *);
 	int (*matmul)(void *, void *, const void *, const void *, void *, const void *, void *, const void *, const void *, void *, void *, void *,
 	              const ar_algorithm *, void *, size_t, CUstream);
 } lt;
@@ -38,10 +41,15 @@ enum {
 	LAYOUT_BATCH = 5,
 	LAYOUT_STRIDE = 6,
 	PREFERENCE_WORKSPACE = 1,
+	PREFERENCE_REDUCTION = 3,
 	PREFERENCE_ALIGN_A = 5,
 	PREFERENCE_ALIGN_B = 6,
 	PREFERENCE_ALIGN_C = 7,
 	PREFERENCE_ALIGN_D = 8,
+	CONFIG_SPLIT_K = 2,
+	CONFIG_REDUCTION = 3,
+	REDUCE_FLOATS = 2,  // parts of a sum over K are float32 in the workspace, added in a step of their own
+	REDUCE_OUTPUT = 4,  // the same in the type of the result
 };
 
 int ar_blas_use(void *library) {
@@ -67,6 +75,8 @@ int ar_blas_use(void *library) {
 	};
 	for (size_t i = 0; i < sizeof functions / sizeof *functions; i++)
 		if (!(*functions[i].slot = dlsym(library, functions[i].symbol))) return AR_NO_SYMBOL;
+	*(void **)&lt.config_set = dlsym(library, "cublasLtMatmulAlgoConfigSetAttribute");
+	*(void **)&lt.check = dlsym(library, "cublasLtMatmulAlgoCheck");
 	return 0;
 }
 
@@ -113,9 +123,12 @@ int ar_blas_candidates(void *handle, const ar_plan *p, const ar_shape *s, size_t
 	void *preference = NULL;
 	uint64_t bytes = workspace;
 	uint32_t a = s->align_a, b = s->align_b, c = s->align_c;
+	// Parts of K are added up in float32 and in one order, never in the result.
+	uint32_t reduction = s->out == 0 ? REDUCE_FLOATS | REDUCE_OUTPUT : REDUCE_FLOATS;
 	*count = 0;
 	int r = lt.preference_create(&preference);
 	if (r == 0) r = lt.preference_set(preference, PREFERENCE_WORKSPACE, &bytes, sizeof bytes);
+	if (r == 0) r = lt.preference_set(preference, PREFERENCE_REDUCTION, &reduction, sizeof reduction);
 	if (r == 0) r = lt.preference_set(preference, PREFERENCE_ALIGN_A, &a, sizeof a);
 	if (r == 0) r = lt.preference_set(preference, PREFERENCE_ALIGN_B, &b, sizeof b);
 	if (r == 0) r = lt.preference_set(preference, PREFERENCE_ALIGN_C, &c, sizeof c);
@@ -123,6 +136,18 @@ int ar_blas_candidates(void *handle, const ar_plan *p, const ar_shape *s, size_t
 	if (r == 0) r = lt.heuristic(handle, p->desc, p->a, p->b, p->c, p->c, preference, n, found, count);
 	if (preference) lt.preference_destroy(preference);
 	return r;
+}
+
+int ar_blas_split(void *handle, const ar_plan *p, ar_algorithm *algorithm, int parts, size_t workspace) {
+	if (!lt.config_set || !lt.check) return AR_NO_SYMBOL;
+	int32_t n = parts;
+	uint32_t reduction = REDUCE_FLOATS;
+	ar_candidate result = {0};
+	int r = lt.config_set(algorithm, CONFIG_SPLIT_K, &n, sizeof n);
+	if (r == 0) r = lt.config_set(algorithm, CONFIG_REDUCTION, &reduction, sizeof reduction);
+	if (r == 0) r = lt.check(handle, p->desc, p->a, p->b, p->c, p->c, algorithm, &result);
+	if (r == 0) r = result.status;
+	return r == 0 && result.workspace > workspace ? AR_NO_SYMBOL : r;
 }
 
 int ar_blas_run(void *handle, const ar_plan *p, const ar_algorithm *algorithm, float alpha, float beta, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c,

@@ -33,6 +33,7 @@ type Device struct {
 	args       [maxArgs]uint64
 	params     [maxArgs]unsafe.Pointer // of args
 	blas       blas
+	tuner      *tuner
 }
 
 var generations atomic.Uint64

@@ -78,8 +78,7 @@ type plan struct {
 // candidate is an algorithm for a plan.
 type candidate struct {
 	algorithm C.ar_algorithm
-	workspace int64
-	waves     float32 // the share of the GPU's capacity that it fills
+	variant   variant
 }
 
 const maxCandidates = 16
@@ -99,7 +98,7 @@ func (d *Device) Product(p Product) {
 	d.thread()
 	defer runtime.UnlockOSThread()
 	pl := d.plan(p)
-	d.run(pl, pl.candidates[pl.chosen], p, p.C)
+	d.run(pl, p)
 }
 
 // noProduct is a sum over nothing: C stays, or becomes zero.
@@ -125,7 +124,7 @@ func (d *Device) plan(p Product) *plan {
 	pl := &plan{key: key, shape: shapeOf(key)}
 	d.checkBlas("plan a product "+key.String(), C.ar_blas_plan(&pl.plan, &pl.shape))
 	pl.candidates = d.findCandidates(pl)
-	pl.chosen = d.tune(pl, p)
+	d.tune(pl)
 	d.blas.plans[key] = pl
 	return pl
 }
@@ -184,9 +183,9 @@ func (d *Device) findCandidates(pl *plan) []candidate {
 	call := "find an algorithm for a product " + pl.key.String()
 	d.checkBlas(call, C.ar_blas_candidates(d.blas.handle, &pl.plan, &pl.shape, workspaceBytes, &found[0], maxCandidates, &n))
 	var list []candidate
-	for _, f := range found[:n] {
+	for i, f := range found[:n] {
 		if f.status == 0 {
-			list = append(list, candidate{f.algorithm, int64(f.workspace), float32(f.waves)})
+			list = append(list, candidate{f.algorithm, variant{Index: i}})
 		}
 	}
 	if len(list) == 0 {
@@ -195,14 +194,22 @@ func (d *Device) findCandidates(pl *plan) []candidate {
 	return list
 }
 
-// run puts one product into the stream, with the result at c.
-func (d *Device) run(pl *plan, with candidate, p Product, c Ptr) {
-	if code := d.try(pl, with, p, c); code != 0 {
-		d.checkBlas("multiply matrices "+pl.key.String(), C.int(code))
+// run puts one product into the stream, by the next candidate if cublasLt refuses
+// the one that was chosen.
+func (d *Device) run(pl *plan, p Product) {
+	for {
+		code := d.try(pl, pl.candidates[pl.chosen], p, p.C)
+		if code == 0 {
+			return
+		}
+		if !pl.another(code) {
+			d.checkBlas("multiply matrices "+pl.key.String(), C.int(code))
+		}
 	}
 }
 
-// try is run that gives cublasLt's code.
+// try puts one product into the stream, with the result at c, and gives cublasLt's
+// code.
 func (d *Device) try(pl *plan, with candidate, p Product, c Ptr) int {
 	alpha, beta := C.float(p.Alpha), C.float(0)
 	if alpha == 0 {

@@ -74,6 +74,9 @@ int ar_blas_plan(ar_plan *plan, const ar_shape *shape);
 void ar_blas_plan_free(ar_plan *plan);
 // ar_blas_candidates asks for at most n algorithms, the most promising first.
 int ar_blas_candidates(void *handle, const ar_plan *plan, const ar_shape *shape, size_t workspace, ar_candidate *found, int n, int *count);
+// ar_blas_split makes an algorithm compute so many parts of K side by side and add
+// them up in order. It is 0 if the algorithm can.
+int ar_blas_split(void *handle, const ar_plan *plan, ar_algorithm *algorithm, int parts, size_t workspace);
 int ar_blas_run(void *handle, const ar_plan *plan, const ar_algorithm *algorithm, float alpha, float beta, CUdeviceptr a, CUdeviceptr b, CUdeviceptr c, CUdeviceptr workspace, size_t size, CUstream stream);
 
 #endif
