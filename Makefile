@@ -9,12 +9,20 @@ ENGINE_FLAGS = CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false
 # our own header and an empty library (see package gpu).
 CUDA = CGO_ENABLED=1 CGO_CFLAGS=-I$(CURDIR)/gpu/include CGO_LDFLAGS=-L$(CURDIR)/gpu/lib
 
-.PHONY: test engine check build cuda bench
+# Other packages with tests that need the tag: those are named after CUDA or GPU,
+# so that what also runs without the tag does not run twice.
+CUDA_TESTS = ./trainer/... ./e2e/...
+
+.PHONY: test engine check build cuda cuda-tools bench
 
 ## test: everything, on a machine with Go and git; the first run builds the engine (about 5 minutes on 2 cores)
 test: check engine
 	cd engine && $(ENGINE_FLAGS) $(GO) vet ./... && $(ENGINE_FLAGS) $(GO) test -timeout 20m -ldflags='-s -w' ./...
 	$(GO) test -timeout 40m ./...
+	@if command -v $$($(GO) env CC) >/dev/null; then set -x; \
+	$(CUDA) $(GO) test -timeout 20m -tags cuda ./gpu/... ./trainer/tensor/cuda/... && \
+	$(CUDA) $(GO) test -timeout 20m -tags cuda -run 'CUDA|GPU' $(CUDA_TESTS); \
+	else echo "no C compiler: the tests of the code for GPUs (tag cuda) do not run"; fi
 
 ## check: formatting, vet, and that the workflows are deterministic
 check:
@@ -36,6 +44,15 @@ build:
 ## cuda: the command line with support for NVIDIA GPUs, into bin/; it needs a C compiler, and starts without a GPU too
 cuda:
 	$(CUDA) $(GO) build -tags cuda -o bin/autoresearch ./cmd/autoresearch
+
+## cuda-tools: NVIDIA's kernel compiler (NVRTC, 100 MB), without GPU or driver, into the user's cache: so the tests compile every kernel
+NVRTC = nvidia-cuda-nvrtc-cu12==12.9.86
+CUDA_TOOLS = $${XDG_CACHE_HOME:-$$HOME/.cache}/autoresearch/cuda-tools
+cuda-tools:
+	@dir="$(CUDA_TOOLS)"; if [ ! -e "$$dir/$(NVRTC)" ]; then \
+	set -e; mkdir -p "$$dir"; part=$$(mktemp -d "$$dir/.part-XXXXXX"); trap 'rm -rf "$$part"' EXIT; \
+	python3 -m pip download -q --no-deps -d "$$part" $(NVRTC); python3 -m zipfile -e "$$part"/*.whl "$$part/files"; \
+	rm -rf "$$dir/nvidia"; mv "$$part/files/nvidia" "$$dir/nvidia"; touch "$$dir/$(NVRTC)"; fi; echo "NVRTC is in $$dir"
 
 ## bench: how busy the slots are, in virtual time (a minute) and on a real engine (half an hour)
 bench:

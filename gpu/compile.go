@@ -69,13 +69,24 @@ func compileOptions(arch string) []string {
 // GPU or a driver. name is that of the source in the compiler's messages, which
 // are in the error.
 func Compile(name, source, arch string) ([]byte, error) {
+	image, _, err := compile(name, source, arch, compileOptions(arch))
+	return image, err
+}
+
+// CompileUsage compiles, and says what each kernel takes of the GPU.
+func CompileUsage(name, source, arch string) ([]Usage, error) {
+	_, log, err := compile(name, source, arch, append(compileOptions(arch), "--ptxas-options=-v"))
+	return parseUsage(log), err
+}
+
+// compile gives the CUBIN and what the compiler had to say.
+func compile(name, source, arch string, options []string) ([]byte, string, error) {
 	if err := startCompiler(); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	text, file := C.CString(source), C.CString(name+".cu")
 	defer C.free(unsafe.Pointer(text))
 	defer C.free(unsafe.Pointer(file))
-	options := compileOptions(arch)
 	list := unsafe.Slice((**C.char)(C.calloc(C.size_t(len(options)), C.size_t(unsafe.Sizeof(text)))), len(options))
 	defer C.free(unsafe.Pointer(&list[0]))
 	for i, o := range options {
@@ -84,14 +95,15 @@ func Compile(name, source, arch string) ([]byte, error) {
 	}
 	var image unsafe.Pointer
 	var bytes C.size_t
-	var log *C.char
-	code := int(C.ar_nvrtc_compile(text, file, C.int(len(options)), &list[0], &image, &bytes, &log))
+	var messages *C.char
+	code := int(C.ar_nvrtc_compile(text, file, C.int(len(options)), &list[0], &image, &bytes, &messages))
+	log := C.GoString(messages)
+	C.free(unsafe.Pointer(messages))
 	defer C.free(image)
-	defer C.free(unsafe.Pointer(log))
 	if code != 0 {
-		return nil, refusedSource(name, arch, code, C.GoString(log))
+		return nil, log, refusedSource(name, arch, code, log)
 	}
-	return C.GoBytes(image, C.int(bytes)), nil
+	return C.GoBytes(image, C.int(bytes)), log, nil
 }
 
 // refusedSource is the Error for a source that does not compile.

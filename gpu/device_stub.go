@@ -23,6 +23,9 @@ func Open(Config) (*Device, error) { return nil, ErrNotBuilt }
 // GPU or a driver.
 func Compile(name, source, arch string) ([]byte, error) { return nil, ErrNotBuilt }
 
+// CompileUsage compiles, and says what each kernel takes of the GPU.
+func CompileUsage(name, source, arch string) ([]Usage, error) { return nil, ErrNotBuilt }
+
 // Libraries says where NVIDIA's libraries are, and what is missing.
 func Libraries() []Library { return nil }
 

@@ -29,6 +29,7 @@ var libraryPlaces = []string{
 	"/usr/local/cuda-*/lib64",
 	"/usr/local/cuda*/targets/*/lib",
 	"/opt/cuda/lib64",
+	"$HOME/.cache/autoresearch/cuda-tools/nvidia/*/lib", // of make cuda-tools
 }
 
 // candidates are what to try, in order, to load a library by any of its names:

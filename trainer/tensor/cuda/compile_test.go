@@ -1,0 +1,105 @@
+//go:build cuda
+
+package cuda
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/autoresearch-go/autoresearch/gpu"
+)
+
+// architectures are those that every kernel is compiled for: A100, H100 and H200,
+// B200.
+var architectures = []string{"sm_80", "sm_90a", "sm_100"}
+
+// onlyFor are the architectures of kernels that use what others do not have.
+var onlyFor = map[string][]string{}
+
+// spills are the bytes that a thread of a kernel may write for want of registers,
+// where that is known and worth it; all other kernels spill nothing.
+var spills = map[string]int{}
+
+// Every kernel compiles with NVIDIA's own compiler, for every architecture, and
+// keeps what it computes with in registers. It needs neither GPU nor driver.
+//
+// The compiler is loaded once in a process, and the other tests here have the
+// emulated one; so this test runs itself in a process of its own.
+func TestKernelsCompile(t *testing.T) {
+	if os.Getenv("AUTORESEARCH_COMPILING") != "" {
+		compileAll(t)
+		return
+	}
+	dir := compilerDir()
+	if dir == "" {
+		if os.Getenv("AUTORESEARCH_TEST_CUDA") == "required" {
+			t.Fatal("NVRTC is not there: make cuda-tools fetches it, or AUTORESEARCH_NVRTC names its directory")
+		}
+		t.Skip("NVRTC is not there: make cuda-tools fetches it, or AUTORESEARCH_NVRTC names its directory")
+	}
+	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestKernelsCompile$", "-test.v")
+	c.Env = append(os.Environ(), "AUTORESEARCH_COMPILING=1", gpu.LibrariesVariable+"="+dir)
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	t.Logf("with %s\n%s", dir, out)
+}
+
+// compilerDir is where NVIDIA's NVRTC lies, or "".
+func compilerDir() string {
+	dirs := []string{os.Getenv("AUTORESEARCH_NVRTC")}
+	if cache, err := os.UserCacheDir(); err == nil {
+		found, _ := filepath.Glob(filepath.Join(cache, "autoresearch/cuda-tools/nvidia/*/lib")) // a pattern that is well formed
+		dirs = append(dirs, found...)
+	}
+	for _, dir := range dirs {
+		if files, _ := filepath.Glob(filepath.Join(dir, "libnvrtc.so.*")); dir != "" && len(files) > 0 {
+			return dir
+		}
+	}
+	return ""
+}
+
+// compileAll is the test in its process.
+func compileAll(t *testing.T) {
+	files, err := kernelFiles.ReadDir("kernels")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		module, isKernel := strings.CutSuffix(f.Name(), ".cu")
+		if !isKernel {
+			continue
+		}
+		for _, arch := range architectures {
+			if only := onlyFor[module]; only != nil && !slices.Contains(only, arch) {
+				continue
+			}
+			t.Run(module+"/"+arch, func(t *testing.T) { compileOne(t, module, arch) })
+		}
+	}
+}
+
+func compileOne(t *testing.T, module, arch string) {
+	usage, err := gpu.CompileUsage(module, source(module), arch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(usage) == 0 {
+		t.Error("it has no kernels")
+	}
+	var table strings.Builder
+	for _, u := range usage {
+		fmt.Fprintf(&table, "\n%-40s %3d registers, %5d bytes of shared memory, %4d of stack, %4d spilled", u.Function, u.Registers, u.Shared, u.Stack, u.Spills)
+		if u.Spills > spills[u.Function] {
+			t.Errorf("%s spills %d bytes, at most %d are allowed", u.Function, u.Spills, spills[u.Function])
+		}
+	}
+	t.Log(table.String())
+}
