@@ -156,7 +156,7 @@ func (c *child) watch() error {
 	if err := c.tree.scan(); err != nil {
 		return fmt.Errorf("watching %s: %w", filepath.Base(c.spec.Path), err)
 	}
-	s := Sample{CPU: max(c.tree.cpu(), c.stage.used()), Wall: time.Since(c.began), Memory: c.tree.memory(), Processes: c.tree.processes()}
+	s := Sample{CPU: max(c.tree.cpu(), c.stage.used()), Wall: time.Since(c.began), Memory: c.tree.memory(), Processes: c.tree.processes(), PID: c.tree.program()}
 	c.peak = max(c.peak, s.Memory)
 	if err := c.exceeded(s, c.tree.threads()); err != nil {
 		return err

@@ -94,6 +94,7 @@ type Sample struct {
 	Wall      time.Duration
 	Memory    int64 // bytes held now, shared files not counted
 	Processes int
+	PID       int // of the program itself, as this machine numbers it; 0 when it has ended
 }
 
 // TailLines is how many of the last lines of output an Outcome keeps.

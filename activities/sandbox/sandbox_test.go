@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,6 +126,16 @@ func self() string {
 	return path
 }
 
+// programs is an error unless the process, as this machine numbers it, has that
+// in its environment. Where there is no /proc, nobody can tell.
+func programs(pid int, variable string) error {
+	env, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if runtime.GOOS == "linux" && (err != nil || !strings.Contains(string(env), variable)) {
+		return fmt.Errorf("process %d is not the program: %w", pid, err)
+	}
+	return nil
+}
+
 // again starts this program in a session of its own.
 func again(part string) *exec.Cmd {
 	c := exec.Command(self())
@@ -228,10 +239,14 @@ func conform(t *testing.T, s Sandbox) {
 		var last Sample
 		most := 0
 		sp := spec(t, "daemon=900")
-		sp.Watch = func(s Sample) error { last, most = s, max(most, s.Processes); return nil }
+		pids := map[int]bool{}
+		sp.Watch = func(s Sample) error {
+			pids[s.PID], last, most = true, s, max(most, s.Processes)
+			return programs(s.PID, play+"=daemon=900")
+		}
 		o := run(t, ctx, sp)
-		if o.ExitCode != 0 || most != 3 || o.CPU < last.CPU || last.CPU < 20*time.Millisecond {
-			t.Errorf("got %+v, last sample %+v", o, last)
+		if o.ExitCode != 0 || most != 3 || o.CPU < last.CPU || last.CPU < 20*time.Millisecond || len(pids) != 1 {
+			t.Errorf("got %+v, last sample %+v, programs %v", o, last, pids)
 		}
 	})
 	t.Run("stopped by the watcher", func(t *testing.T) {

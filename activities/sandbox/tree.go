@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 )
@@ -173,6 +174,29 @@ func (t *tree) memory() int64 {
 		}
 	}
 	return sum
+}
+
+// program is the process that was started: the launcher's first child, where a
+// launcher stays; later ones are orphans that it has inherited.
+func (t *tree) program() int {
+	if !t.apart {
+		return t.root
+	}
+	first := 0
+	for pid, p := range t.members {
+		if p.parent == t.root && (first == 0 || earlier(p, t.members[first])) {
+			first = pid
+		}
+	}
+	return first
+}
+
+// earlier says whether a started before b, by the kernel's clock, which is coarse,
+// and else by their numbers.
+func earlier(a, b process) bool {
+	x, _ := strconv.ParseUint(a.start, 10, 64)
+	y, _ := strconv.ParseUint(b.start, 10, 64)
+	return x < y || x == y && a.pid < b.pid
 }
 
 // processes counts those of the program.

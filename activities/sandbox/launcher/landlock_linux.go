@@ -66,6 +66,9 @@ func (p *Plan) kernelFiles() []landlock.Rule {
 	if p.Namespaces {
 		return append(rules, landlock.RWDirs("/dev/shm").IgnoreIfMissing())
 	}
+	if len(p.Devices) > 0 {
+		rules = append(rules, landlock.RODirs(driverFiles...).IgnoreIfMissing(), landlock.ROFiles("/proc/sys/vm/mmap_min_addr").IgnoreIfMissing())
+	}
 	self := fmt.Sprintf("/proc/%d", os.Getpid()) // exec does not change it
 	return append(rules,
 		landlock.RODirs(self).IgnoreIfMissing(), landlock.RWDirs(self+"/task").IgnoreIfMissing(),
@@ -74,6 +77,10 @@ func (p *Plan) kernelFiles() []landlock.Rule {
 
 // machineFiles tell of the machine, not of processes.
 var machineFiles = []string{"/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/uptime", "/proc/version", "/proc/loadavg", "/proc/filesystems", "/proc/devices"}
+
+// driverFiles are where a GPU's driver tells its library what there is. In a /proc
+// of the program's own they stand anyway.
+var driverFiles = []string{"/proc/driver/nvidia", "/proc/driver/nvidia-caps", "/proc/driver/nvidia-uvm"}
 
 func readable(path string) (landlock.FSRule, error) {
 	info, err := os.Stat(path)
