@@ -63,6 +63,7 @@ type Done struct {
 	Tokens          int64   `json:"tokens"`
 	ChargedSeconds  float64 `json:"charged_seconds"` // up to and with the export
 	PeakMemoryBytes int64   `json:"peak_memory_bytes"`
+	PeakGPUBytes    int64   `json:"peak_gpu_bytes,omitempty"` // of tensors, exactly
 	Parameters      int     `json:"parameters"`
 	FinalLoss       float64 `json:"final_loss"` // training loss, averaged over about the last 20 steps
 	Sample          string  `json:"sample"`     // text that the model wrote
@@ -76,7 +77,7 @@ func (r *Run) finish() error {
 	r.settle()
 	d := Done{
 		Steps: r.step, Tokens: r.tokens, ChargedSeconds: round(r.clock.charged()),
-		PeakMemoryBytes: peakMemory(), Parameters: r.parameters(), FinalLoss: r.smoothLoss, Sample: r.sample,
+		PeakMemoryBytes: peakMemory(), PeakGPUBytes: r.gpuMemory(), Parameters: r.parameters(), FinalLoss: r.smoothLoss, Sample: r.sample,
 	}
 	fmt.Fprintf(r.out, "done: %d steps, %d tokens, %.1f s charged (%.1f%% for checkpoints) in %.1f s, %.0f tokens/s, loss %.4f\nsample: %q\n",
 		d.Steps, d.Tokens, d.ChargedSeconds, 100*r.checkpointShare(), time.Since(r.started).Seconds(), float64(d.Tokens)/d.ChargedSeconds, d.FinalLoss, d.Sample)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/autoresearch-go/autoresearch/gpu"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
 
@@ -14,16 +15,19 @@ const (
 	ExitNaN           = 3
 	ExitOOM           = 4
 	ExitNotExportable = 5
+	ExitGPU           = 6        // the machine's GPU or its driver failed: nobody's fault
 	ExitStopped       = 128 + 15 // SIGTERM, with a checkpoint of the latest step
 )
 
 // Reasons for a Failure. The first three are reasons of a crash verdict; a bad
-// checkpoint is the worker's cue to try the older one.
+// checkpoint is the worker's cue to try the older one, and a GPU that failed is
+// its cue to go on from there on another.
 const (
 	ReasonNaN           = "nan"
 	ReasonOOM           = "oom"
 	ReasonNotExportable = "not-exportable"
 	ReasonBadCheckpoint = "bad-checkpoint"
+	ReasonGPU           = "gpu"
 	ReasonError         = "error"
 )
 
@@ -46,13 +50,37 @@ var errStopped = errors.New("stopped by SIGTERM")
 func asFailure(err error) *Failure {
 	var f *Failure
 	var n *tensor.NotExportable
+	var g *gpu.Error
 	switch {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &n):
 		return &Failure{ReasonNotExportable, err.Error()}
+	case errors.As(err, &g):
+		return &Failure{reasonOf(g.Fault), err.Error() + adviceOn(g.Fault)}
+	case errors.Is(err, gpu.ErrNotBuilt):
+		return &Failure{ReasonGPU, err.Error()}
 	}
 	return &Failure{ReasonError, err.Error()}
+}
+
+// reasonOf says what a fault on a GPU is to the run. What is wrong with the
+// machine says nothing about the program.
+func reasonOf(fault gpu.Fault) string {
+	switch fault {
+	case gpu.ByMemory:
+		return ReasonOOM
+	case gpu.ByProgram:
+		return ReasonError
+	}
+	return ReasonGPU
+}
+
+func adviceOn(fault gpu.Fault) string {
+	if fault == gpu.ByMemory {
+		return "; a smaller batch, context or model may help"
+	}
+	return ""
 }
 
 func (f *Failure) exitCode() int {
@@ -63,6 +91,8 @@ func (f *Failure) exitCode() int {
 		return ExitOOM
 	case ReasonNotExportable:
 		return ExitNotExportable
+	case ReasonGPU:
+		return ExitGPU
 	}
 	return ExitError
 }

@@ -23,6 +23,7 @@
 //
 //	trainer --run DIR --data DIR --seed N (--budget 60s | --steps N) --cores N
 //	        [--resume FILE] [--charged 12.3s] [--memory BYTES] [--eval-batch N]
+//	        [--device cuda[:UUID] [--precision bfloat16] [--cache DIR]] [--rows N]
 //
 // and leaves in its run directory
 //
@@ -34,15 +35,16 @@
 //
 // Every file but metrics.jsonl appears whole or not at all. Standard output is
 // the training log; errors go to standard error. Exit codes are ExitOK to
-// ExitNotExportable, and ExitStopped after SIGTERM, when a checkpoint of the
+// ExitGPU, and ExitStopped after SIGTERM, when a checkpoint of the
 // latest step has been written (or a warning that it could not be).
 //
 // # Time
 //
 // The budget is CPU time, counted from exec on and divided by the cores of the
 // slot, so that a busy machine changes the result little and nothing runs for
-// free before main. The harness's own start is taken off, up to a second.
-// Schedules follow Run.Progress, the share of the budget that is spent. With
+// free before main. The harness's own start is taken off, up to a second. On a
+// GPU it is wall time since exec, less what a start takes there, up to ten
+// seconds; clock.go says what that is. Schedules follow Run.Progress, the share of the budget that is spent. With
 // --steps they follow the step count, and then seed, threads and instruction
 // set decide every bit of the model, whether the run was resumed or not.
 //
@@ -54,6 +56,7 @@
 // --steps does, when the next checkpoint is due, so that the same ones appear
 // each time. Copy, digest and system calls are CPU time of this process and so
 // are charged; the distance between checkpoints grows until that is at most two
+// percent. On a GPU the copy alone holds up the steps, and it is at most half a
 // percent. SIGTERM waits for a checkpoint of the latest step.
 //
 // A checkpoint that cannot be written, on a full disk for instance, is a warning
@@ -74,7 +77,7 @@
 // A panic of the tensor package (a shape mismatch, an op that cannot be
 // exported), a loss that is not a number or above maxLoss, weights that are not
 // finite (looked at before each checkpoint and the export, because a loss may
-// hide them), memory above --memory: each ends the process with a Failure that
+// hide them), memory above --memory, a fault of the GPU: each ends the process with a Failure that
 // says what happened and what to do.
 package harness
 
@@ -87,6 +90,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/autoresearch-go/autoresearch/gpu"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
 
@@ -149,7 +153,8 @@ func asError(panicked any) error {
 	}
 	var failure *Failure
 	var shapes *tensor.Error
-	if errors.As(err, &failure) || errors.As(err, &shapes) || errors.Is(err, errStopped) {
+	var device *gpu.Error
+	if errors.As(err, &failure) || errors.As(err, &shapes) || errors.As(err, &device) || errors.Is(err, errStopped) {
 		return err
 	}
 	return fmt.Errorf("panic: %w\n%s", err, debug.Stack())

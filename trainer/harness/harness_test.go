@@ -2,16 +2,20 @@ package harness
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/autoresearch-go/autoresearch/gpu"
 )
 
 func TestClock(t *testing.T) {
 	now := 300 * time.Millisecond // used before main: charged
-	c := &clock{cores: 2, cpu: func() time.Duration { return now }}
+	c := &clock{cores: 2, used: func() time.Duration { return now }}
 	c.beginFree()
 	now += 200 * time.Millisecond
 	c.endFree()
@@ -28,6 +32,86 @@ func TestClock(t *testing.T) {
 	c.endFree()
 	if want := 2*startAllowance - startAllowance; c.free != want {
 		t.Errorf("%v are free, want no more than %v", c.free, want)
+	}
+}
+
+// On a GPU all that a start takes is free, up to ten seconds, and what is charged
+// never falls.
+func TestClockOnGPU(t *testing.T) {
+	for name, c := range map[string]struct {
+		loop, first, second time.Duration // until the loop begins, and of the first steps
+		charged             time.Duration // when they have ended
+	}{
+		"kernels in the cache": {time.Second, 300 * time.Millisecond, 300 * time.Millisecond, 600 * time.Millisecond},
+		"compiled":             {2 * time.Second, 5 * time.Second, 300 * time.Millisecond, 600 * time.Millisecond},
+		"the first is faster":  {2 * time.Second, 300 * time.Millisecond, 400 * time.Millisecond, 700 * time.Millisecond},
+		"beyond the allowance": {9 * time.Second, 5 * time.Second, time.Second, 5 * time.Second},
+		"long steps":           {time.Second, 20 * time.Second, 20 * time.Second, 40 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var now, last time.Duration
+			clk := newClock()
+			clk.onGPU()
+			clk.used = func() time.Duration { return now }
+			clk.carried = time.Minute
+			pass := func(d time.Duration) {
+				now += d
+				if got := clk.charged(); got < last {
+					t.Errorf("after %v %v are charged, and before it was %v", now, got, last)
+				} else {
+					last = got
+				}
+			}
+			clk.beginFree()
+			pass(c.loop / 2)
+			clk.endFree()
+			pass(c.loop / 2)
+			clk.loopBegins()
+			pass(c.first)
+			clk.stepEnds()
+			pass(c.second)
+			if clk.charged() > time.Minute+max(0, now-gpuAllowance) {
+				t.Errorf("%v are charged before the start is over", clk.charged())
+			}
+			clk.stepEnds()
+			pass(0)
+			if want := time.Minute + c.charged; clk.charged() != want {
+				t.Errorf("charged %v, want %v", clk.charged(), want)
+			}
+			pass(time.Second)
+			clk.stepEnds()
+			if want := time.Minute + c.charged + time.Second; clk.charged() != want {
+				t.Errorf("a second later %v are charged, want %v", clk.charged(), want)
+			}
+		})
+	}
+}
+
+// The process's age is that which the system tells.
+func TestSinceExec(t *testing.T) {
+	age := sinceExec()()
+	if own := time.Since(loaded); age < own-20*time.Millisecond || age > own+5*time.Second {
+		t.Errorf("the process is %v old, and this package was loaded %v ago", age, own)
+	}
+}
+
+func TestGPUFaults(t *testing.T) {
+	for fault, want := range map[gpu.Fault]struct {
+		reason string
+		code   int
+	}{
+		gpu.ByMemory:  {ReasonOOM, ExitOOM},
+		gpu.ByProgram: {ReasonError, ExitError},
+		gpu.ByMachine: {ReasonGPU, ExitGPU},
+		gpu.BySetup:   {ReasonGPU, ExitGPU},
+	} {
+		f := asFailure(asError(fmt.Errorf("in a step: %w", &gpu.Error{Call: "launch softmax", Code: 1, Name: "CUDA_ERROR", Fault: fault})))
+		if f.Reason != want.reason || f.exitCode() != want.code || strings.Contains(f.Message, "goroutine") {
+			t.Errorf("%s: got %+v, exit code %d", fault, f, f.exitCode())
+		}
+	}
+	if f := asFailure(fmt.Errorf("opening the device: %w", gpu.ErrNotBuilt)); f.exitCode() != ExitGPU {
+		t.Errorf("a program that is not for GPUs: %+v", f)
 	}
 }
 

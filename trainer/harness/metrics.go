@@ -26,8 +26,9 @@ type Metrics struct {
 	Tokens          int64   `json:"tokens"` // trained on so far
 	Loss            float64 `json:"loss"`   // of this step's batch, nats per token
 	LR              float64 `json:"lr"`
-	TokensPerSecond float64 `json:"tokens_per_second"` // per charged second, since the line before
-	MemoryBytes     int64   `json:"memory_bytes"`      // most memory resident so far
+	TokensPerSecond float64 `json:"tokens_per_second"`          // per charged second, since the line before
+	MemoryBytes     int64   `json:"memory_bytes"`               // most memory resident so far
+	GPUMemoryBytes  int64   `json:"gpu_memory_bytes,omitempty"` // most memory of the GPU that tensors have had at once
 }
 
 // metricsLog appends to metrics.jsonl and writes progress lines to the log.
@@ -106,8 +107,12 @@ func (l *metricsLog) report(m Metrics, progress, smoothLoss float64, last bool) 
 		speed = float64(m.Tokens-l.shown.Tokens) / elapsed
 	}
 	l.lastOut, l.shown = time.Now(), m
+	memory := m.MemoryBytes
+	if m.GPUMemoryBytes > 0 {
+		memory = m.GPUMemoryBytes
+	}
 	fmt.Fprintf(l.out, "step %6d  %5.1f%%  charged %6.1fs  loss %.4f  lr %-7.2g %6.0f tokens/s  %d MiB\n",
-		m.Step, 100*progress, m.ChargedSeconds, smoothLoss, m.LR, speed, m.MemoryBytes>>20)
+		m.Step, 100*progress, m.ChargedSeconds, smoothLoss, m.LR, speed, memory>>20)
 }
 
 func (l *metricsLog) close() error { return l.file.Close() }

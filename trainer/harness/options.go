@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -20,7 +21,14 @@ type options struct {
 	memory    int64         // bytes; 0 means no limit
 	evalBatch int
 	kernels   string
+	device    string // "" or "cpu", "cuda", or "cuda:" and a UUID
+	precision string
+	cache     string
+	rows      int // 0 bounds nothing
 }
+
+// onGPU says whether the run trains on a GPU.
+func (o options) onGPU() bool { return strings.HasPrefix(o.device, "cuda") }
 
 func parseOptions(args []string, usage io.Writer) (options, error) {
 	var o options
@@ -37,8 +45,15 @@ func parseOptions(args []string, usage io.Writer) (options, error) {
 	f.Int64Var(&o.memory, "memory", 0, "memory limit in `bytes`; 0 for none")
 	f.IntVar(&o.evalBatch, "eval-batch", 8, "`rows` of the exported graph's batch")
 	f.StringVar(&o.kernels, "kernels", "", "instruction set of the kernels; by default the best one here")
+	f.StringVar(&o.device, "device", "cpu", "what to train on: cpu; cuda, the first GPU that this process sees; or cuda:UUID")
+	f.StringVar(&o.precision, "precision", "", "of products on a GPU: float32, tfloat32 or bfloat16; by default bfloat16")
+	f.StringVar(&o.cache, "cache", "", "`directory` of kernels that were compiled for the GPU; without it they are compiled each time")
+	f.IntVar(&o.rows, "rows", 0, "`windows` in a batch at most, for short runs that only try a program; 0 for what it asks for")
 	if err := f.Parse(args); err != nil {
 		return o, err
+	}
+	if o.onGPU() && o.precision == "" {
+		o.precision = gpuPrecision
 	}
 	var err error
 	f.Visit(func(given *flag.Flag) {
@@ -55,6 +70,9 @@ const (
 	maxEvalBatch = 4096
 )
 
+// gpuPrecision is what runs on a GPU have unless they say otherwise.
+const gpuPrecision = "bfloat16"
+
 func (o options) check(rest []string) error {
 	switch {
 	case len(rest) > 0:
@@ -67,6 +85,8 @@ func (o options) check(rest []string) error {
 		return fmt.Errorf("--cores is %d; it must be at least 1, and at most %d", o.cores, maxCores)
 	case o.evalBatch < 1 || o.evalBatch > maxEvalBatch:
 		return fmt.Errorf("--eval-batch is %d; it must be at least 1, and at most %d", o.evalBatch, maxEvalBatch)
+	case o.rows < 0:
+		return errors.New("--rows must not be negative")
 	case o.memory < 0:
 		return errors.New("--memory must not be negative")
 	}

@@ -443,6 +443,7 @@ func TestBadCommandLine(t *testing.T) {
 		"--run":             {"--steps", "3", "--cores", "1"},
 		"--cores is 5000":   {"--run", "r", "--data", data, "--steps", "3", "--cores", "5000"},
 		"--eval-batch is 0": {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--eval-batch", "0"},
+		"--rows":            {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--rows", "-1"},
 		"--memory":          {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--memory", "-1"},
 		"--charged":         {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--charged", "-3s"},
 		"either":            {"--run", "r", "--data", data, "--steps", "3", "--cores", "1", "--budget", "3s"},
@@ -463,6 +464,18 @@ func TestBadCommandLine(t *testing.T) {
 	r = start(t, "plain", filepath.Join(data, "train.bin"), data, "--steps", "3").wait(ExitError)
 	if said := r.errOut.String(); !strings.Contains(said, "not a directory") || strings.Contains(said, "goroutine") {
 		t.Errorf("a file as run directory: %s", said)
+	}
+}
+
+// A run that only tries a program takes few windows at a time.
+func TestRows(t *testing.T) {
+	data := textDir(t)
+	for rows, want := range map[string]int64{"0": testB, "1": 1, "100": testB} {
+		var d Done
+		start(t, "plain", t.TempDir(), data, "--steps", "3", "--rows", rows).wait(ExitOK).json("done.json", &d)
+		if d.Tokens != 3*testT*want {
+			t.Errorf("--rows %s: %d tokens, want %d", rows, d.Tokens, 3*testT*want)
+		}
 	}
 }
 

@@ -61,7 +61,10 @@ func newRun(c *clock, o options, out io.Writer) (_ *Run, err error) {
 	if r.data, err = openLoader(o.data, o.seed); err != nil {
 		return nil, err
 	}
-	r.dev, err = tensor.Open(tensor.Config{Threads: o.cores, Kernels: o.kernels})
+	if o.onGPU() {
+		c.onGPU()
+	}
+	r.dev, err = tensor.Open(tensor.Config{Threads: o.cores, Kernels: o.kernels, Device: o.device, Precision: o.precision, Cache: o.cache})
 	if err != nil {
 		return nil, fmt.Errorf("opening the device: %w", err)
 	}
@@ -72,7 +75,7 @@ func newRun(c *clock, o options, out io.Writer) (_ *Run, err error) {
 		fmt.Fprintf(os.Stderr, "trainer: %s: %s\n", f.Reason, f.Message)
 		os.Exit(f.exitCode())
 	})
-	c.endFree() // from here on the program runs: NewModel is charged
+	c.endFree() // from here on the program runs
 	return r, nil
 }
 
@@ -131,9 +134,13 @@ func (r *Run) Next() bool {
 // Batch returns the next B windows of T tokens, x [B, T], and the tokens that
 // follow each of them in their document, y [B, T]. A window may hold parts of
 // several documents. Call it several times in a step to accumulate gradients.
+// With --rows it may return fewer windows.
 func (r *Run) Batch(B, T int) (x, y *tensor.Tensor) {
 	if B < 1 || T < 1 {
 		panic(failuref(ReasonError, "Batch(%d, %d): batch and context must be at least 1", B, T))
+	}
+	if r.opts.rows > 0 {
+		B = min(B, r.opts.rows)
 	}
 	r.x, r.y = slices.Grow(r.x[:0], B*T)[:B*T], slices.Grow(r.y[:0], B*T)[:B*T]
 	r.must(r.data.batch(r.windows, T, r.x, r.y))
@@ -166,13 +173,22 @@ func (r *Run) Step(loss *tensor.Tensor, lr float64) {
 		r.smoothLoss = v
 	}
 	r.smoothLoss += 0.05 * (v - r.smoothLoss)
+	r.clock.stepEnds()
 	spent := r.spent()
 	m := Metrics{
 		Step: r.step, ChargedSeconds: r.clock.charged().Seconds(), Tokens: r.tokens,
-		Loss: v, LR: lr, MemoryBytes: peakMemory(),
+		Loss: v, LR: lr, MemoryBytes: peakMemory(), GPUMemoryBytes: r.gpuMemory(),
 	}
 	r.must(r.metrics.add(m, spent, spent >= 1))
 	r.metrics.report(m, spent, r.smoothLoss, spent >= 1)
+}
+
+// gpuMemory is the most that tensors have occupied on the GPU; 0 without one.
+func (r *Run) gpuMemory() int64 {
+	if r.opts.onGPU() {
+		return r.dev.PeakBytes()
+	}
+	return 0
 }
 
 // spent measures Progress.
@@ -222,9 +238,18 @@ func (r *Run) begin() error {
 	}
 	last := r.metrics.last
 	r.metrics.resume(r.tokens, r.clock.charged().Seconds(), r.opts.share(last.Step, time.Duration(last.ChargedSeconds*float64(time.Second))))
-	fmt.Fprintf(r.out, "%d parameters, seed %d, %d cores, %s kernels, %s, from step %d\n", r.parameters(),
-		r.opts.seed, r.opts.cores, r.dev.Kernels(), length(r.opts.budget, r.opts.steps)[len("--"):], r.step)
+	r.clock.loopBegins()
+	fmt.Fprintf(r.out, "%d parameters, seed %d, %d cores, %s, %s, from step %d\n", r.parameters(),
+		r.opts.seed, r.opts.cores, r.computesWith(), length(r.opts.budget, r.opts.steps)[len("--"):], r.step)
 	return nil
+}
+
+// computesWith is for people.
+func (r *Run) computesWith() string {
+	if r.opts.onGPU() {
+		return fmt.Sprintf("%s, %s", r.dev.Name(), r.dev.Precision())
+	}
+	return r.dev.Kernels() + " kernels"
 }
 
 // must ends the run on an error; Main recovers the panic.

@@ -21,15 +21,23 @@ import (
 // and their digest and the calls that write them, beside the steps that follow.
 // Both are charged to the run like everything else in its process, and both
 // count for saveShare. What the disk takes costs nothing and delays nothing.
+//
+// A run on a GPU is charged for wall time, so there the copy counts, for which the
+// steps wait, and what goes on beside them does not.
 const (
-	savesPerRun = 10
-	saveEvery   = 5 * time.Second
-	saveShare   = 0.02
+	savesPerRun  = 10
+	saveEvery    = 5 * time.Second
+	saveShare    = 0.02
+	saveShareGPU = 0.005
 )
 
 // saveRate is what the first checkpoint is taken to cost, in bytes per second
-// of CPU time: less than machines do. Those after it are measured.
-const saveRate = 500e6
+// of CPU time, or of wall time on a GPU: less than machines do. Those after it
+// are measured.
+const (
+	saveRate    = 500e6
+	saveRateGPU = 2e9
+)
 
 // saver decides when a checkpoint is due, and knows of the one being written.
 type saver struct {
@@ -58,13 +66,17 @@ func (s *saver) due(now time.Duration, step int64, o options) bool {
 	}
 	since := now - s.last
 	if o.steps > 0 {
-		return step-s.lastStep >= int64(max(2, o.steps/savesPerRun)) || since >= saveEvery && s.affordable(since)
+		return step-s.lastStep >= int64(max(2, o.steps/savesPerRun)) || since >= saveEvery && s.affordable(since, o)
 	}
-	return since >= min(saveEvery, o.budget/savesPerRun) && s.affordable(since)
+	return since >= min(saveEvery, o.budget/savesPerRun) && s.affordable(since, o)
 }
 
-func (s *saver) affordable(since time.Duration) bool {
-	return float64(s.cost) <= saveShare*float64(since)
+func (s *saver) affordable(since time.Duration, o options) bool {
+	share := saveShare
+	if o.onGPU() {
+		share = saveShareGPU
+	}
+	return float64(s.cost) <= share*float64(since)
 }
 
 func (r *Run) checkpoints() string { return filepath.Join(r.opts.run, "checkpoints") }
@@ -134,7 +146,9 @@ func (r *Run) save() error {
 	s.last, s.lastStep, s.writing = start, r.step, make(chan written, 1)
 	if !r.roomForCopy(tensors) { // then the steps must wait
 		r.writeBehind(h, oneByOne(tensors))
-		s.cost = 0 // the write counts all of it
+		if s.cost = 0; r.opts.onGPU() { // else the write counts all of it
+			s.cost = r.clock.charged() - start
+		}
 		return r.collect(true)
 	}
 	values := s.copy(tensors)
@@ -169,7 +183,9 @@ func (r *Run) collect(wait bool) error {
 	}
 	w := <-s.writing
 	s.writing = nil
-	s.cost += w.cpu / time.Duration(r.opts.cores)
+	if !r.opts.onGPU() {
+		s.cost += w.cpu / time.Duration(r.opts.cores)
+	}
 	s.total += s.cost
 	if w.err == nil {
 		return nil
@@ -288,6 +304,9 @@ func (r *Run) clearPast() error {
 // firstCost is what the first checkpoint is taken to cost.
 func (r *Run) firstCost() time.Duration {
 	seconds := 4 * float64(size(r.dev.Persistent())) / saveRate / float64(r.opts.cores)
+	if r.opts.onGPU() {
+		seconds = 4 * float64(size(r.dev.Persistent())) / saveRateGPU
+	}
 	return time.Duration(seconds * float64(time.Second))
 }
 
