@@ -81,7 +81,7 @@ func load(what, symbol string, names ...string) (handle unsafe.Pointer, path str
 			reasons = append(reasons, why)
 		}
 	}
-	return nil, "", &Error{Call: "load " + what, Code: C.AR_NOT_LOADED, Name: "not found", Fault: BySetup, Hint: strings.Join(reasons, "; ")}
+	return nil, "", &Error{Call: "load " + what, Code: C.AR_NOT_LOADED, Name: "no such library", Fault: BySetup, Hint: strings.Join(reasons, "; ")}
 }
 
 func open(path string, reason *[512]C.char) (unsafe.Pointer, string) {
