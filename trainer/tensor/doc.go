@@ -62,6 +62,29 @@
 // mixture of experts is TopK and ExpertMatMul. What is missing can be trained as
 // [Custom], in plain Go with its own backward, but not exported.
 //
+// # Devices and precision
+//
+// [Config] says where tensors live. On an NVIDIA GPU (Device "cuda", in programs
+// built with the tag cuda; see packages gpu and trainer/tensor/cuda) the same
+// program runs unchanged: operations are launched one after the other and do not
+// wait, Host, HostTo, Item and Norm do. An operation without a kernel runs its
+// Go code on copies; [Device.HostOps] names those that did. Memory of the GPU is
+// given back at Reset, at the end of a Scope and, gradients of what is computed,
+// in Backward.
+//
+// Precision float32 is exact; tfloat32 lets products round their inputs to 10
+// bits. In bfloat16, mixed precision, leaves (Param, State, Const), what is given
+// (Floats, Zeros), losses, sums, means and maxima are float32; products, Attention
+// and Embed give bfloat16, and so does what is made of that alone: the stream of a
+// model. gpu_types.go has the rule. A gradient has the type of its tensor, so
+// those of Params are float32, and optimizers work in float32. Sums are formed in
+// float32 everywhere, and a value is rounded when it is stored. Products of a
+// Param read a copy in bfloat16, which is renewed when the Param has changed.
+// Host, HostTo and SetHost speak float32 whatever the type.
+//
+// Faults of a GPU (no memory left, a lost device) panic with a *gpu.Error, in
+// [Graph.Run] too: they are not the graph's fault. [Open] returns them.
+//
 // # Determinism
 //
 // The same operations on the same values give the same bits with the same

@@ -113,10 +113,10 @@ func (m *fullGPT) muon(at int, w *Tensor) {
 			x = x.Permute(1, 0)
 		}
 		x = x.Div(frobenius(x).Scale(1.02).AddScalar(1e-6))
-		for range 5 {
+		for _, c := range polarExpress {
 			a := x.MatMulT(x)
-			b := a.Scale(-2).Add(a.MatMulT(a).Scale(0.5))
-			x = x.Scale(3).Add(b.MatMul(x))
+			b := a.Scale(c[1]).Add(a.MatMulT(a).Scale(c[2]))
+			x = x.Scale(c[0]).Add(b.MatMul(x))
 		}
 		if tall {
 			x = x.Permute(1, 0)
@@ -127,6 +127,15 @@ func (m *fullGPT) muon(at int, w *Tensor) {
 		even = even.Mul(frobenius(x).Div(frobenius(even).AddScalar(1e-10)))
 		w.CautiousStep(even, float32(0.02*math.Sqrt(max(1, float64(w.Dim(0))/float64(w.Dim(1))))), 0.1)
 	})
+}
+
+// polarExpress are the coefficients of train.go.
+var polarExpress = [5][3]float32{
+	{8.15655452, -22.4832929, 15.8787699},
+	{4.04292994, -2.80891747, 0.500017845},
+	{3.89166780, -2.77248415, 0.506064818},
+	{3.28575366, -2.36812949, 0.464490242},
+	{2.34654133, -1.70978284, 0.423235512},
 }
 
 func frobenius(x *Tensor) *Tensor { return x.Square().Reshape(x.Size()).Sum(0).Sqrt() }
