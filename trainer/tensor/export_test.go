@@ -1,5 +1,7 @@
 package tensor
 
+import "testing"
+
 // SmallGrains sends tensors of any size through the parallel paths until the
 // function it returns is called.
 func SmallGrains() (restore func()) {
@@ -80,4 +82,10 @@ func PlantUnsound() (ops []*Op, remove func()) {
 			delete(registry, op.Name)
 		}
 	}
+}
+
+// WithoutProducts has products run on the host until the emulated toolkit has
+// cublasLt.
+func WithoutProducts(t testing.TB) {
+	t.Setenv(HostOpsVariable, "matmul,matmul_t,causal_matmul,linear_cross_entropy,expert_matmul")
 }

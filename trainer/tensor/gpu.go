@@ -2,6 +2,7 @@ package tensor
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/gpu"
@@ -40,6 +41,7 @@ type accelerator struct {
 	running   bool      // Go code of an operation runs on such copies
 	bits      []uint16  // room for a copy in bfloat16
 	onHost    map[string]int
+	force     map[string]bool // see HostOpsVariable
 }
 
 // openAccelerator opens the GPU that cfg names, if it names one.
@@ -54,7 +56,10 @@ func openAccelerator(cfg Config) (*accelerator, error) {
 	if kind != "cuda" {
 		return nil, fmt.Errorf("device %q: want cpu, cuda or cuda:UUID", cfg.Device)
 	}
-	a := &accelerator{precision: cfg.Precision, onHost: map[string]int{}}
+	a := &accelerator{precision: cfg.Precision, onHost: map[string]int{}, force: map[string]bool{}}
+	for op := range strings.SplitSeq(os.Getenv(HostOpsVariable), ",") {
+		a.force[op] = op != ""
+	}
 	switch cfg.Precision {
 	case "":
 		a.precision = "float32"
@@ -74,9 +79,16 @@ func openAccelerator(cfg Config) (*accelerator, error) {
 
 func (a *accelerator) close() { a.dev.Close() }
 
-// hostRule is for tests: whether operations run on the host although they have
-// kernels, or must not although they have none.
-var hostRule struct{ always, never bool }
+// HostOpsVariable names operations, separated by commas, that run on the host
+// although they have kernels; "*" is all, and the helpers that change tensors in
+// place too. So a kernel that is under suspicion can be left out.
+const HostOpsVariable = "AUTORESEARCH_HOST_OPS"
+
+// noHost is for tests: operations without a kernel panic.
+var noHost bool
+
+// forced says that HostOpsVariable names an operation.
+func (a *accelerator) forced(op string) bool { return a.force[op] || a.force["*"] }
 
 // forward computes the result of a call.
 func (a *accelerator) forward(c *call) {
@@ -91,12 +103,12 @@ func (a *accelerator) forward(c *call) {
 
 // compute fills the result of a call, which has its memory.
 func (a *accelerator) compute(c *call, g gpuOp, ok bool) {
-	ok = ok && (g.fits == nil || g.fits(c)) && (g.backward != nil || !c.grads)
+	ok = ok && !a.forced(c.op.Name) && (g.fits == nil || g.fits(c)) && (g.backward != nil || !c.grads)
 	switch {
-	case ok && !hostRule.always:
+	case ok:
 		g.forward(c)
 		a.freeTemps()
-	case hostRule.never && c.op != opCustom:
+	case noHost && c.op != opCustom:
 		fail(c.op.Name, "has no kernel for %v", c.shapes())
 	default:
 		c.onHost = true

@@ -8,11 +8,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/autoresearch-go/autoresearch/gpu/emulated"
 )
 
 // openGPU opens the emulated GPU.
 func openGPU(t testing.TB, precision string) *Device {
 	t.Helper()
+	emulated.Use(t)
+	WithoutProducts(t)
 	return openTest(t, Config{Threads: 2, Device: "cuda", Precision: precision})
 }
 
@@ -147,8 +151,8 @@ func TestGradientsThatAreZero(t *testing.T) {
 	want("d(p*p)", p, 2)
 }
 
-// TestGPUAgainstCPU trains a small GPT on both: the curves of the loss stay
-// together, exactly as long as rounding allows.
+// TestGPUAgainstCPU trains a small GPT with Muon on both: the curves of the loss
+// stay together.
 func TestGPUAgainstCPU(t *testing.T) {
 	const steps = 12
 	curve := func(d *Device) (l []float64) {

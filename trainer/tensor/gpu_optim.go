@@ -8,7 +8,7 @@ var inPlaceOnGPU struct {
 	// kernel also writes the new p to it in bfloat16.
 	adamW     func(a *accelerator, p, grad, m, v, half block, factors [6]float32)
 	lerp      func(a *accelerator, t, b block, w float32)
-	cautious  func(a *accelerator, t, step block, lr, decay float32)
+	cautious  func(a *accelerator, t, step block, lr, lrDecay float32) // t -= lr step, and lrDecay t where they pull the same way
 	addScaled func(a *accelerator, t, b block, s float32)
 	scale     func(a *accelerator, t block, s float32)
 	fill      func(a *accelerator, t block, x float32)
@@ -37,7 +37,7 @@ func (a *accelerator) onCopies(f func(), n int, l ...*Tensor) {
 
 func (a *accelerator) adamW(p, m, v *Tensor, s [6]float32) {
 	k := inPlaceOnGPU.adamW
-	if k == nil || hostRule.always {
+	if k == nil || a.forced("*") {
 		a.onCopies(func() { adamW(p, m, v, p.Grad().data, s) }, 3, p, m, v, p.Grad())
 		return
 	}
@@ -58,7 +58,7 @@ func (a *accelerator) adamW(p, m, v *Tensor, s [6]float32) {
 
 func (a *accelerator) lerp(t, b *Tensor, w float32) {
 	k := inPlaceOnGPU.lerp
-	if k == nil || hostRule.always {
+	if k == nil || a.forced("*") {
 		a.onCopies(func() { t.lerp(b, w) }, 1, t, b)
 		return
 	}
@@ -68,17 +68,17 @@ func (a *accelerator) lerp(t, b *Tensor, w float32) {
 
 func (a *accelerator) cautious(t, step *Tensor, lr, decay float32) {
 	k := inPlaceOnGPU.cautious
-	if k == nil || hostRule.always {
+	if k == nil || a.forced("*") {
 		a.onCopies(func() { t.cautious(step, lr, decay) }, 1, t, step)
 		return
 	}
-	k(a, t.block(), step.block(), lr, decay)
+	k(a, t.block(), step.block(), lr, lr*decay)
 	a.after(t)
 }
 
 func (a *accelerator) addScaled(t, b *Tensor, s float32) {
 	k := inPlaceOnGPU.addScaled
-	if k == nil || hostRule.always {
+	if k == nil || a.forced("*") {
 		a.onCopies(func() { t.addScaled(b, s) }, 1, t, b)
 		return
 	}
@@ -88,7 +88,7 @@ func (a *accelerator) addScaled(t, b *Tensor, s float32) {
 
 func (a *accelerator) scale(t *Tensor, s float32) {
 	k := inPlaceOnGPU.scale
-	if k == nil || hostRule.always {
+	if k == nil || a.forced("*") {
 		a.onCopies(func() { t.scale(s) }, 1, t)
 		return
 	}
@@ -98,7 +98,7 @@ func (a *accelerator) scale(t *Tensor, s float32) {
 
 func (a *accelerator) fill(t *Tensor, x float32) {
 	k := inPlaceOnGPU.fill
-	if k == nil || hostRule.always {
+	if k == nil || a.forced("*") {
 		t.generate(func(l []float32) {
 			for i := range l {
 				l[i] = x
@@ -112,7 +112,7 @@ func (a *accelerator) fill(t *Tensor, x float32) {
 
 func (a *accelerator) norm(t *Tensor) (s float32) {
 	k := inPlaceOnGPU.norm
-	if k == nil || hostRule.always {
+	if k == nil || a.forced("*") {
 		a.onCopies(func() { s = t.norm() }, 0, t)
 		return s
 	}

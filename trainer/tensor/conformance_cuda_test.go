@@ -1,0 +1,47 @@
+//go:build cuda
+
+package tensor_test
+
+import (
+	"math"
+	"testing"
+
+	"github.com/autoresearch-go/autoresearch/gpu/emulated"
+	"github.com/autoresearch-go/autoresearch/trainer/tensor"
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/tensortest"
+)
+
+// TestConformanceCUDA holds the GPU to the tolerances of the CPU, in float32,
+// with the emulation's threads in both orders.
+func TestConformanceCUDA(t *testing.T) {
+	emulated.Use(t)
+	tensor.WithoutProducts(t)
+	emulated.Reversed(t, func(t *testing.T) {
+		tensortest.Run(t, tensortest.Options{Config: tensor.Config{Threads: 2, Device: "cuda"}})
+	})
+}
+
+// TestConformanceCUDAMixed does so in mixed precision, with inputs that are
+// Params and with inputs that come from a stream in bfloat16. One rounding to
+// bfloat16 is off by up to 2^-8, 1300 times the usual tolerance, and cases that
+// are several operations round more than once.
+func TestConformanceCUDAMixed(t *testing.T) {
+	emulated.Use(t)
+	tensor.WithoutProducts(t)
+	for name, stream := range map[string]bool{"params": false, "stream": true} {
+		t.Run(name, func(t *testing.T) {
+			tensortest.Run(t, tensortest.Options{
+				Config:    tensor.Config{Threads: 2, Device: "cuda", Precision: "bfloat16"},
+				Round:     bfloat16,
+				Stream:    stream,
+				Tolerance: 3000,
+			})
+		})
+	}
+}
+
+// bfloat16 rounds to nearest, ties to even.
+func bfloat16(x float64) float64 {
+	b := math.Float32bits(float32(x))
+	return float64(math.Float32frombits((b + 0x7fff + b>>16&1) &^ 0xffff))
+}
