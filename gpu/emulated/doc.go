@@ -16,6 +16,7 @@
 // cannot be met: each fails the launch with the error that a GPU gives (700, 716,
 // 719), and the reason is printed. Work in a stream is done when somebody waits
 // for it, so errors come late, and buffers that are reused too early are spoiled.
+// The time between events is a model's, the same in every run.
 //
 // What it cannot find: races within a GPU's memory model, bank conflicts, too many
 // registers, anything of speed; sums of tensor cores are rounded otherwise here.

@@ -38,6 +38,7 @@ struct Device {
   std::string mig;   // of the part that this is, or empty
   int error = 0;
   long launches = 0;
+  double clock = 0;  // milliseconds of work done: a model, the same in every run
   bool hangs = false;
   Stream null{this, true, {}, nullptr};
   std::set<Stream *> streams;
