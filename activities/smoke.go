@@ -44,7 +44,8 @@ func (a *application) smoke(ctx context.Context, program string) (graph string, 
 	defer os.RemoveAll(dir)
 	var log bytes.Buffer
 	graph, failure, err := a.t.Smoke(ctx, target.SmokeSpec{
-		Program: program, Evaluator: evaluator, Dir: dir, Train: filepath.Join(data, "train"), Cores: max(1, a.Cores), Log: &log,
+		Program: program, Evaluator: evaluator, Dir: dir, Train: filepath.Join(data, "train"), Cores: max(1, a.Cores),
+		ForGPU: a.in.Campaign.Settings.OnGPU(), Log: &log,
 	})
 	if err = errors.Join(err, a.keepLog(ctx, "smoke.log", log.Bytes())); err != nil {
 		return "", fmt.Errorf("running a few steps of the candidate: %w", err)

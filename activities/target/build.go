@@ -52,6 +52,9 @@ func (g *GoGPT) Build(ctx context.Context, role Role, src, outDir string, log io
 	if err := absolute(&src, &outDir); err != nil {
 		return nil, err
 	}
+	if err := writeModule(src, ""); err != nil {
+		return nil, fmt.Errorf("preparing %s for the build: %w", src, err)
+	}
 	installed, err := toolchain()
 	if err != nil {
 		return nil, err
@@ -64,13 +67,9 @@ func (g *GoGPT) Build(ctx context.Context, role Role, src, outDir string, log io
 		Path: installed.command, Args: []string{"build", "-C", src, "-trimpath", "-buildvcs=false", "-o", filepath.Join(outDir, string(role))},
 		Dir: outDir, Env: goEnvironment(cache), ReadOnly: slices.Concat(installed.files, []string{src}), Writable: []string{cache},
 	}
-	if role.forGPU() {
-		err = forGPU(ctx, &spec, src)
-	} else {
-		err = writeModule(src, "")
+	if !role.forGPU() {
 		spec.Args = append(spec.Args, "-mod=readonly") // whatever a build for GPUs has laid there
-	}
-	if err != nil {
+	} else if err := forGPU(ctx, &spec, src); err != nil {
 		return nil, fmt.Errorf("preparing %s for the build of the %s: %w", src, role, err)
 	}
 	var output strings.Builder

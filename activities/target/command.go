@@ -173,6 +173,9 @@ func programDir(program string) string { return filepath.Join(filepath.Dir(progr
 // its manifest. The evaluator is the manifest with the data beside it: what
 // scores a candidate is ours.
 func (c *Command) Build(ctx context.Context, role Role, src, outDir string, log io.Writer) (*experiment.Failure, error) {
+	if role.forGPU() {
+		return nil, fmt.Errorf("target %s has no programs for GPUs: its campaigns train on the CPU; leave the setting device out", c.Name())
+	}
 	if err := absolute(&src, &outDir); err != nil {
 		return nil, err
 	}

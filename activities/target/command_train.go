@@ -140,7 +140,7 @@ func (r *commandRun) finish(o sandbox.Outcome, program, made string, wall time.D
 		if o.ExitCode == 0 {
 			o.ExitCode = exitStopped // what it left when it was stopped is not its result
 		}
-		e := ended(o, r.spec.Dir)
+		e := ended(o, r.spec.Dir, false)
 		if rec.Failure = e.failure; e.badCheckpoint {
 			rec.Failure = &experiment.Failure{Reason: experiment.RunFailed, Message: lastWords(o)}
 		}

@@ -18,6 +18,7 @@ const (
 	exitNaN           = 3
 	exitOOM           = 4
 	exitNotExportable = 5
+	exitGPU           = 6
 	exitStopped       = 128 + int(syscall.SIGTERM)
 )
 
@@ -37,6 +38,7 @@ type done struct {
 	Tokens         int64   `json:"tokens"`
 	ChargedSeconds float64 `json:"charged_seconds"`
 	Parameters     int64   `json:"parameters"`
+	GPUMemory      int64   `json:"peak_gpu_bytes"`
 }
 
 // end is what the end of a trainer process means: one of its fields is set.
@@ -52,6 +54,12 @@ type stop struct{ failure *experiment.Failure }
 
 func (s *stop) Error() string { return s.failure.Message }
 
+// void is why the supervisor ends a run that nobody is to blame for.
+type void struct{ err error }
+
+func (v *void) Error() string { return "the run is void: " + v.err.Error() }
+func (v *void) Unwrap() error { return v.err }
+
 // errKilled: a signal that was not ours. It says nothing about the candidate the
 // first times.
 var errKilled = errors.New("the trainer was stopped by somebody else")
@@ -64,10 +72,13 @@ func timeout(format string, args ...any) *experiment.Failure {
 	return &experiment.Failure{Reason: experiment.Timeout, Message: fmt.Sprintf(format, args...)}
 }
 
-// ended interprets the end of a trainer that ran in dir.
-func ended(o sandbox.Outcome, dir string) end {
+// ended interprets the end of a trainer that ran in dir, on a GPU or not.
+func ended(o sandbox.Outcome, dir string, onGPU bool) end {
 	var s *stop
+	var v *void
 	switch {
+	case errors.As(o.Stopped, &v): // whatever it has managed to do
+		return end{err: v}
 	case o.OutOfMemory:
 		return end{failure: oom(fmt.Sprintf("the trainer held %d MiB of memory; %s", o.PeakBytes>>20, "a smaller batch, context or model may help"))}
 	case errors.As(o.Stopped, &s):
@@ -80,6 +91,9 @@ func ended(o sandbox.Outcome, dir string) end {
 		return end{err: fmt.Errorf("the trainer was stopped: %w", o.Stopped)}
 	case o.Signal == syscall.SIGKILL, o.Signal == syscall.SIGTERM, o.Signal == syscall.SIGINT, o.Signal == syscall.SIGHUP, o.ExitCode == exitStopped:
 		return end{err: fmt.Errorf("%w (exit code %d %v)", errKilled, o.ExitCode, o.Signal)}
+	}
+	if onGPU && o.ExitCode == exitGPU {
+		return end{err: fmt.Errorf("%w: %s", ErrGPU, complaint(o, dir))}
 	}
 	if err := diskFull(o.Tail); err != nil && !ofTheProgram(o.ExitCode) {
 		return end{err: fmt.Errorf("the trainer could not go on: %w", err)}
@@ -113,10 +127,7 @@ func failed(o sandbox.Outcome, dir string) end {
 	if said.Reason == "bad-checkpoint" {
 		return end{badCheckpoint: true}
 	}
-	message := clip(guard.Plain(strings.ReplaceAll(said.Message, dir+"/", "")), 600)
-	if message == "" {
-		message = lastWords(o)
-	}
+	message := complaint(o, dir)
 	reason := experiment.RunFailed
 	switch {
 	case o.ExitCode == exitNaN:
@@ -127,6 +138,16 @@ func failed(o sandbox.Outcome, dir string) end {
 		reason = experiment.OOM
 	}
 	return end{failure: &experiment.Failure{Reason: reason, Message: message}}
+}
+
+// complaint is what a trainer says about its end.
+func complaint(o sandbox.Outcome, dir string) string {
+	var said experiment.Failure
+	readSmallJSON(filepath.Join(dir, failureFile), &said)
+	if message := clip(guard.Plain(strings.ReplaceAll(said.Message, dir+"/", "")), 600); message != "" {
+		return message
+	}
+	return lastWords(o)
 }
 
 // outOfMemory recognizes the Go runtime's last words.

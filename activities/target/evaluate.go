@@ -25,6 +25,7 @@ import (
 const (
 	exitFault = 2
 	exitOther = 1
+	// exitGPU is a GPU or a driver that failed, as of a trainer.
 )
 
 // modelFault is an evaluator's complaint about a model.
@@ -54,6 +55,8 @@ func evaluatorResult(o sandbox.Outcome, stdout []byte, result any) error {
 		if json.Unmarshal(stdout, &f) == nil && f.Reason != "" {
 			return &f
 		}
+	case o.ExitCode == exitGPU:
+		return fmt.Errorf("%w: %s", ErrGPU, lastWords(o))
 	case o.ExitCode == 0:
 		if err := json.Unmarshal(stdout, result); err != nil {
 			return fmt.Errorf("reading the evaluator's answer: %w", err)
@@ -107,16 +110,26 @@ func (g *GoGPT) evaluator(ctx context.Context, s EvaluateSpec, args ...string) (
 	if s.Audit != "" {
 		readOnly = append(readOnly, s.Audit)
 	}
-	o, out, err := g.withKnown(args, []string{"limit", "memory"}, func(args []string, out io.Writer) (sandbox.Outcome, error) {
-		return g.run(ctx, g.limits.evaluate, sandbox.Spec{
-			ID: s.ID, Path: s.Evaluator, Args: args, Dir: s.Dir, ReadOnly: readOnly,
-			Cores: s.Cores, Memory: s.Memory, Disk: runDisk, Processes: runProcesses, Stdout: out, Log: s.Log,
-		})
+	run := sandbox.Spec{
+		ID: s.ID, Path: s.Evaluator, Dir: s.Dir, ReadOnly: readOnly,
+		Cores: s.Cores, Memory: s.Memory, Disk: runDisk, Processes: runProcesses, Log: s.Log,
+	}
+	onGPU, err := s.GPU.give(&run, true)
+	if err != nil {
+		return Score{}, fmt.Errorf("evaluating %s: %w", s.Model, err)
+	}
+	o, out, err := g.withKnown(append(args, onGPU...), []string{"limit", "memory"}, func(args []string, out io.Writer) (sandbox.Outcome, error) {
+		run := run
+		run.Args, run.Stdout = args, out
+		return g.run(ctx, g.limits.evaluate, run)
 	})
 	if err != nil {
 		return Score{}, fmt.Errorf("evaluating %s: %w", s.Model, err)
 	}
-	perCore := o.CPU.Seconds() / float64(max(1, s.Cores))
+	perCore, its := o.CPU.Seconds()/float64(max(1, s.Cores)), 2*o.CPU >= o.Wall
+	if s.GPU != nil { // nobody else has it
+		perCore, its = o.Wall.Seconds(), true
+	}
 	var answer struct {
 		ValBpb      *float64 `json:"val_bpb"`
 		AuditBpb    float64  `json:"audit_bpb"`
@@ -129,9 +142,9 @@ func (g *GoGPT) evaluator(ctx context.Context, s EvaluateSpec, args ...string) (
 	switch {
 	case errors.As(err, &fault):
 		return Score{Seconds: perCore, Failure: fault.failure()}, nil
-	case errors.Is(o.Stopped, errTooLong) && 2*o.CPU >= o.Wall:
-		// It had a core for half of that time at least: it is the model.
-		return Score{Seconds: perCore, Failure: timeout("evaluating the model did not end within %v, %.0f s of CPU time on each of %d cores; make it smaller", g.limits.evaluate, perCore, s.Cores)}, nil
+	case errors.Is(o.Stopped, errTooLong) && its:
+		// It had a core for half of that time at least, or a GPU: it is the model.
+		return Score{Seconds: perCore, Failure: timeout("evaluating the model did not end within %v, %.0f s of CPU time on each of %d cores; make it smaller", g.limits.evaluate, o.CPU.Seconds()/float64(max(1, s.Cores)), s.Cores)}, nil
 	case err != nil:
 		return Score{}, fmt.Errorf("evaluating %s: %w", s.Model, err)
 	}
@@ -193,9 +206,14 @@ func (g *GoGPT) Smoke(ctx context.Context, s SmokeSpec) (string, *experiment.Fai
 	if _, err := os.Stat(s.Train); err != nil {
 		return "", nil, fmt.Errorf("smoke run: the training data are missing: %w", err)
 	}
-	args := trainerArgs(s.Dir, s.Train, 1, s.Cores, s.Memory)
-	o, err := g.run(ctx, g.limits.smoke, sandbox.Spec{
-		Path: s.Program, Args: append(args, "--steps", strconv.Itoa(smokeSteps)),
+	args, limit := append(trainerArgs(s.Dir, s.Train, 1, s.Cores, s.Memory), "--steps", strconv.Itoa(smokeSteps)), g.limits.smoke
+	check := []string{"check"}
+	if s.ForGPU {
+		args, limit = append(args, "--rows", strconv.Itoa(smokeRows)), g.limits.smokeGPU
+		check = append(check, "--cuts", strconv.Itoa(smokeCuts))
+	}
+	o, err := g.run(ctx, limit, sandbox.Spec{
+		Path: s.Program, Args: args,
 		Dir: s.Dir, Cores: s.Cores, Memory: s.Memory, Log: s.Log,
 		ReadOnly: []string{s.Train}, Disk: runDisk, Processes: runProcesses,
 	})
@@ -203,15 +221,18 @@ func (g *GoGPT) Smoke(ctx context.Context, s SmokeSpec) (string, *experiment.Fai
 		return "", nil, fmt.Errorf("smoke run: %w", err)
 	}
 	if errors.Is(o.Stopped, errTooLong) {
-		return "", timeout("%d steps and the export did not end within %v", smokeSteps, g.limits.smoke), nil
+		return "", timeout("%d steps and the export did not end within %v", smokeSteps, limit), nil
 	}
-	if end := ended(o, s.Dir); end.err != nil || end.failure != nil {
+	if end := ended(o, s.Dir, false); end.err != nil || end.failure != nil {
 		return "", end.failure, wrap("smoke run", end.err)
 	}
 	score, err := g.evaluator(ctx, EvaluateSpec{
 		Evaluator: s.Evaluator, Model: filepath.Join(s.Dir, modelFile), Val: s.Train,
 		Cores: s.Cores, Memory: s.Memory, Dir: s.Dir, Log: s.Log,
-	}, "check")
+	}, check...)
+	if s.ForGPU { // not all was tried, and the digest says that it was
+		score.GraphDigest = ""
+	}
 	return score.GraphDigest, score.Failure, wrap("smoke run", err)
 }
 

@@ -32,6 +32,7 @@ type GoGPT struct {
 type limits struct {
 	build    time.Duration // a cold build of the standard library included
 	smoke    time.Duration
+	smokeGPU time.Duration // of a candidate for GPUs, on the CPU
 	hang     time.Duration // without a new line of metrics
 	wall     time.Duration // beyond ten times the budget: a very busy machine
 	evaluate time.Duration
@@ -43,12 +44,21 @@ type limits struct {
 // an optimizer has touched, the third the first that its state has.
 const smokeSteps = 3
 
+// Of a candidate for GPUs, on the CPU: a model that trains with a hundred windows
+// of two thousand tokens takes a minute for a few of them, and half an hour for a
+// proof that takes a GPU seconds. So it is tried with one window at a time, and
+// whether it looks ahead at some of its positions.
+const (
+	smokeRows = 1
+	smokeCuts = 8
+)
+
 var _ Target = (*GoGPT)(nil)
 
 // NewGoGPT returns the built-in target.
 func NewGoGPT(o Options) *GoGPT {
 	g := &GoGPT{sandbox: sandbox.OrDefault(o.Sandbox), goCache: o.GoCache, limits: limits{
-		build: 10 * time.Minute, smoke: time.Minute, hang: time.Minute,
+		build: 10 * time.Minute, smoke: time.Minute, smokeGPU: 5 * time.Minute, hang: time.Minute,
 		wall: 30 * time.Second, evaluate: 10 * time.Minute, data: 2 * time.Hour, grace: 15 * time.Second,
 	}}
 	if o.Patience > 0 {

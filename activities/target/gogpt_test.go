@@ -166,8 +166,24 @@ func TestClaims(t *testing.T) {
 		{8 * time.Second, -1, 14 * time.Second},
 		{100 * time.Millisecond, 0, 10 * time.Second},
 	} {
-		if got := w.charge(c.cpu, c.claimed); got != c.want {
+		if got := w.charge(c.cpu, time.Hour, c.claimed); got != c.want {
 			t.Errorf("%v of CPU, claim %v: charged %v, want %v", c.cpu, c.claimed, got, c.want)
+		}
+	}
+	w.spec.GPU = &GPU{}
+	for _, c := range []struct {
+		wall    time.Duration
+		claimed float64
+		want    time.Duration
+	}{
+		{300 * time.Second, 305, 305 * time.Second},
+		{300 * time.Second, 0, 300 * time.Second},
+		{300 * time.Second, 999, 310 * time.Second},
+		{300 * time.Second, -1, 310 * time.Second},
+		{3 * time.Second, 0, 10 * time.Second},
+	} {
+		if got := w.charge(time.Hour, c.wall, c.claimed); got != c.want {
+			t.Errorf("%v on a GPU, claim %v: charged %v, want %v", c.wall, c.claimed, got, c.want)
 		}
 	}
 }

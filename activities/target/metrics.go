@@ -15,7 +15,8 @@ type metrics struct {
 	Tokens          int64   `json:"tokens"`
 	Loss            float64 `json:"loss"`
 	TokensPerSecond float64 `json:"tokens_per_second"`
-	Memory          int64   `json:"memory_bytes"` // the most that was resident so far; 0 if it does not say
+	Memory          int64   `json:"memory_bytes"`     // the most that was resident so far; 0 if it does not say
+	GPUMemory       int64   `json:"gpu_memory_bytes"` // the most of a GPU's that tensors had so far
 }
 
 // metricsTail follows a growing metrics.jsonl.

@@ -16,7 +16,7 @@ func TestLastWordsArePlain(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, failureFile), []byte(said), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	e := ended(sandbox.Outcome{ExitCode: 1}, dir)
+	e := ended(sandbox.Outcome{ExitCode: 1}, dir, false)
 	if want := "panic: red  back\ngoroutine 1:\tmain"; e.failure == nil || e.failure.Message != want {
 		t.Errorf("got %+v, want %q", e.failure, want)
 	}

@@ -35,9 +35,9 @@ const (
 	// process ends, and the kernel's books are kept in ticks.
 	claimSlack = 2.0
 	claimShare = 0.1
-	// maxTokenRate and maxStepRate are for each second of CPU time. To read a
-	// token takes 1.5 ns and more, and a step some microseconds, if nothing is
-	// computed at all.
+	// maxTokenRate and maxStepRate are for each second of CPU time, or of wall time
+	// on a GPU, whose tokens one thread reads and sends there. To read a token takes
+	// 1.5 ns and more, and a step some microseconds, if nothing is computed at all.
 	maxTokenRate = 1e10
 	maxStepRate  = 1e7
 	// freeMemory is what a process may hold and not know of, or write and not
@@ -55,10 +55,10 @@ type claims struct {
 // measured is what is known from outside.
 type measured struct {
 	low, high time.Duration // bounds of the charged time of the whole run
-	cores     int
-	held      int64 // bytes that the process held before it wrote the newest line
-	peak      int64 // bytes
-	model     int64 // bytes of the exported model
+	computing time.Duration // in which it can have computed, on a GPU or on one core
+	held      int64         // bytes that the process held before it wrote the newest line
+	peak      int64         // bytes
+	model     int64         // bytes of the exported model
 }
 
 // plausible returns the failure of a run whose figures cannot be, and nil for
@@ -74,7 +74,7 @@ func plausible(c claims, m measured) *experiment.Failure {
 		}
 		steps, tokens, charged = c.done.Steps, c.done.Tokens, c.done.ChargedSeconds
 	}
-	cpu := m.high.Seconds()*float64(max(1, m.cores)) + startAllowance.Seconds()
+	computing := m.computing.Seconds()
 	slack := claimSlack + claimShare*m.high.Seconds()
 	switch {
 	case steps < 0 || tokens < 0 || charged < 0:
@@ -83,10 +83,10 @@ func plausible(c claims, m measured) *experiment.Failure {
 		return tampered("the run says that it was charged %.1f s, and used %.1f s at most", charged, m.high.Seconds())
 	case c.done != nil && charged < m.low.Seconds()-slack:
 		return tampered("the run says that it was charged %.1f s, and used %.1f s at least", charged, m.low.Seconds())
-	case float64(tokens) > maxTokenRate*cpu:
-		return tampered("the run says that it read %d tokens, which no processor does in %.1f s of CPU time", tokens, cpu)
-	case float64(steps) > maxStepRate*cpu:
-		return tampered("the run says that it took %d steps, which no processor does in %.1f s of CPU time", steps, cpu)
+	case float64(tokens) > maxTokenRate*computing:
+		return tampered("the run says that it read %d tokens, which no processor does in %.1f s", tokens, computing)
+	case float64(steps) > maxStepRate*computing:
+		return tampered("the run says that it took %d steps, which no processor does in %.1f s", steps, computing)
 	case c.last.Memory > 0 && 2*c.last.Memory+freeMemory < m.held:
 		return tampered("the run says that it held %d MiB at most, and held %d MiB", c.last.Memory>>20, m.held>>20)
 	case c.done != nil && m.model > 2*m.peak+freeMemory:

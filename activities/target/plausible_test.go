@@ -20,7 +20,7 @@ import (
 func TestPlausible(t *testing.T) {
 	const mib = 1 << 20
 	ok := claims{done: &done{Steps: 100, Tokens: 200_000, ChargedSeconds: 59.8, Parameters: 1e6}, last: metrics{Step: 99, Tokens: 198_000, Charged: 59.5, Memory: 90 * mib}}
-	seen := measured{low: 59500 * time.Millisecond, high: 60 * time.Second, cores: 2, held: 80 * mib, peak: 100 * mib, model: 4 * mib}
+	seen := measured{low: 59500 * time.Millisecond, high: 60 * time.Second, computing: 121 * time.Second, held: 80 * mib, peak: 100 * mib, model: 4 * mib}
 	for name, c := range map[string]struct {
 		change func(*claims, *measured)
 		want   string

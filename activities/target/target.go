@@ -114,7 +114,11 @@ type SmokeSpec struct {
 	Train              string // training split
 	Cores              int
 	Memory             int64 // bytes the process tree may hold; 0 is three quarters of the machine's
-	Log                io.Writer
+	// ForGPU says that the candidate is meant for GPUs, and programs are for the CPU
+	// all the same: of a model of that size less is tried, and nothing is proved, so
+	// that no graph digest is returned.
+	ForGPU bool
+	Log    io.Writer
 }
 
 // TrainSpec describes one attempt at a training run.
@@ -140,6 +144,11 @@ type GPU struct {
 	UUID  string
 	Class string // as CPUClass says it of a CPU: "cuda/nvidia-h200"
 	Cache string // directory of compiled kernels, written by trusted programs alone
+	// Trusted lets a training run write there: its program is the campaign's base
+	// as it stands, which the evaluator is built from, too.
+	Trusted bool
+	// Libraries are the directories of NVIDIA's libraries; nil has them looked for.
+	Libraries []string
 	// Watch is called with every sample of a training run, from one goroutine. An
 	// error ends the process: the run is void, nobody's fault, and Train returns
 	// an error that wraps it. Nil watches nothing.
@@ -159,7 +168,7 @@ type Progress struct {
 type Record struct {
 	ChargedSeconds, WallSeconds float64 // over all attempts
 	Tokens, Steps, Parameters   int64
-	PeakBytes                   int64
+	PeakBytes                   int64  // of a GPU's memory, where it trained on one
 	ResumedFrom                 int64  // step; 0 for a fresh start
 	Model                       string // path of the exported model
 	Sandbox                     string // what confined it: sandbox.Outcome.Isolation
@@ -188,7 +197,7 @@ type EvaluateSpec struct {
 type Score struct {
 	ValBpb      float64
 	AuditBpb    float64 // 0 where it was not measured
-	Seconds     float64 // CPU-seconds per core of the pass over the validation split; start, proof and audit apart
+	Seconds     float64 // CPU-seconds per core of the pass over the validation split, or seconds of it on a GPU; start, proof and audit apart
 	GraphDigest string
 	Parameters  int64
 	Failure     *experiment.Failure

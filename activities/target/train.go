@@ -22,15 +22,28 @@ import (
 // code. Only the harness knows it, so the trainer's own figures are taken, but
 // for at most startAllowance: whatever it claims, charged stays between the
 // charge with all of the allowance and the charge without any.
-const startAllowance = time.Second // of CPU time; harness/clock.go has the same
+//
+// On a GPU
+//
+//	charged = carried + wall time since exec - start
+//
+// where start has room for what a process there begins with (a context, kernels
+// to compile, memory to take): up to gpuAllowance. harness/clock.go says what
+// exactly it takes off, and has the same bounds.
+const (
+	startAllowance = time.Second      // of CPU time
+	gpuAllowance   = 10 * time.Second // of wall time
+)
 
 // A trainer ends by its own clock. It is stopped, and failed, when it goes
 // beyond budgetSlack of its budget plus a second for the export of small runs,
 // or beyond wallSlack of it in wall time.
+// On a GPU the disk's time for the export is charged, too.
 const (
-	budgetSlack = 1.05
-	exportTime  = time.Second
-	wallSlack   = 10
+	budgetSlack   = 1.05
+	exportTime    = time.Second
+	gpuExportTime = 5 * time.Second
+	wallSlack     = 10
 )
 
 // trainerArgs are the arguments that every trainer gets.
@@ -87,11 +100,17 @@ func (g *GoGPT) attempt(ctx context.Context, s TrainSpec, from checkpoint, wall 
 		return r, false, err
 	}
 	defer w.journal.close()
-	o, err := g.sandbox.Run(ctx, sandbox.Spec{
+	run := sandbox.Spec{
 		ID: idOr(s.ID), Path: s.Program, Args: args, Dir: s.Dir, Cores: s.Cores, Memory: s.Memory,
 		ReadOnly: []string{s.Train}, Disk: runDisk, Processes: runProcesses,
 		Log: s.Log, Grace: g.limits.grace, Watch: w.watch,
-	})
+	}
+	onGPU, err := s.GPU.give(&run, false)
+	if err != nil {
+		return r, false, err
+	}
+	run.Args = append(run.Args, onGPU...)
+	o, err := g.sandbox.Run(ctx, run)
 	if err != nil {
 		return r, false, err
 	}
@@ -142,12 +161,15 @@ func newWatcher(s TrainSpec, l limits, from checkpoint, report func(Progress)) (
 	}, nil
 }
 
-// charge returns the time charged to the run when this process has used cpu and
-// claims to be charged for claimed.
-func (w *watcher) charge(cpu time.Duration, claimed float64) time.Duration {
+// charge returns the time charged to the run when this process has used so much
+// and claims to be charged for claimed.
+func (w *watcher) charge(cpu, wall time.Duration, claimed float64) time.Duration {
 	cores := time.Duration(max(1, w.spec.Cores))
 	low := w.from.Charged + max(0, cpu-startAllowance)/cores
 	high := w.from.Charged + cpu/cores
+	if w.spec.GPU != nil {
+		low, high = w.from.Charged+max(0, wall-gpuAllowance), w.from.Charged+wall
+	}
 	if !(claimed >= 0 && claimed < 1e9) {
 		return high
 	}
@@ -161,7 +183,7 @@ func (w *watcher) watch(s sandbox.Sample) error {
 		w.last, w.lastAt, w.held = m, s.Wall, w.memory
 	}
 	w.memory = s.Memory
-	charged := w.charge(s.CPU, w.last.Charged)
+	charged := w.charge(s.CPU, s.Wall, w.last.Charged)
 	w.peak = max(w.peak, s.Memory)
 	if err := w.note(charged, s.Wall); err != nil {
 		return fmt.Errorf("recording the time charged: %w", err)
@@ -172,6 +194,11 @@ func (w *watcher) watch(s sandbox.Sample) error {
 	}
 	if f := w.overdue(s); f != nil {
 		return &stop{f}
+	}
+	if g := w.spec.GPU; g != nil && g.Watch != nil && s.PID != 0 {
+		if err := g.Watch(s.PID); err != nil {
+			return &void{err}
+		}
 	}
 	return nil
 }
@@ -185,9 +212,9 @@ func (w *watcher) overdue(s sandbox.Sample) *experiment.Failure {
 	// A run writes about a thousand lines, so that those of a long one are far
 	// apart on a busy machine.
 	hang := w.limits.hang + wallSlack*budget/1000
-	charged := w.charge(s.CPU, 0) // with all of the allowance
+	charged := w.charge(s.CPU, s.Wall, 0) // with all of the allowance
 	switch {
-	case charged > hardStop(budget):
+	case charged > w.hardStop():
 		return timeout("the run used %.1f s of its budget of %.1f s and did not end; the last step was %d", charged.Seconds(), budget.Seconds(), w.last.Step)
 	case s.Wall > wallSlack*budget+w.limits.wall:
 		return timeout("the run did not end within %.0f s; the last step was %d", s.Wall.Seconds(), w.last.Step)
@@ -197,13 +224,31 @@ func (w *watcher) overdue(s sandbox.Sample) *experiment.Failure {
 	return nil
 }
 
+// hardStop is the charge at which a run is ended that has not done so itself.
+func (w *watcher) hardStop() time.Duration {
+	if w.spec.GPU != nil {
+		return hardStop(w.spec.Budget.Std()) - exportTime + gpuExportTime
+	}
+	return hardStop(w.spec.Budget.Std())
+}
+
 func hardStop(budget time.Duration) time.Duration {
 	return time.Duration(budgetSlack*float64(budget)) + exportTime
 }
 
+// peakBytes is the peak of the run so far: of memory as we saw it, or of a GPU's as
+// the trainer says, whose allocations go through our own code alone.
+func (w *watcher) peakBytes() int64 {
+	peak := w.peak
+	if w.spec.GPU != nil {
+		peak = w.last.GPUMemory
+	}
+	return max(peak, w.from.Peak)
+}
+
 // note writes the journal: at each new checkpoint, and every second.
 func (w *watcher) note(charged, wall time.Duration) error {
-	e := entry{Charged: charged, Wall: wall, Peak: max(w.peak, w.from.Peak)}
+	e := entry{Charged: charged, Wall: wall, Peak: w.peakBytes()}
 	if newest := newestCheckpoint(w.spec.Dir); newest.step > 0 {
 		e.Checkpoint, e.Modified = newest.Checkpoint, newest.Modified
 	}
@@ -216,20 +261,20 @@ func (w *watcher) finish(o sandbox.Outcome) end {
 		w.last, w.held = m, w.memory
 	}
 	w.peak = max(w.peak, o.PeakBytes)
-	e := ended(o, w.spec.Dir)
+	e := ended(o, w.spec.Dir, w.spec.GPU != nil)
 	said := claims{done: e.done, last: w.last, contradicted: w.metrics.wrong}
 	if e.done != nil {
-		w.last.Charged = e.done.ChargedSeconds
+		w.last.Charged, w.last.GPUMemory = e.done.ChargedSeconds, max(w.last.GPUMemory, e.done.GPUMemory)
 	}
-	charged := w.charge(o.CPU, w.last.Charged)
+	charged := w.charge(o.CPU, o.Wall, w.last.Charged)
 	if err := w.note(charged, o.Wall); err != nil && e.err == nil {
 		e = end{err: fmt.Errorf("recording the time charged: %w", err)}
 	}
 	if errors.Is(e.err, errKilled) {
 		e = w.killed(e)
 	}
-	if budget := w.spec.Budget.Std(); e.done != nil && w.charge(o.CPU, 0) > hardStop(budget) {
-		e = end{failure: timeout("the run used %.1f s of its budget of %.1f s", charged.Seconds(), budget.Seconds())}
+	if e.done != nil && w.charge(o.CPU, o.Wall, 0) > w.hardStop() {
+		e = end{failure: timeout("the run used %.1f s of its budget of %.1f s", charged.Seconds(), w.spec.Budget.Seconds())}
 	}
 	return w.believe(e, said, o)
 }
@@ -251,7 +296,7 @@ func (w *watcher) killed(e end) end {
 // failed anyway keeps its failure, but not figures that cannot be.
 func (w *watcher) believe(e end, said claims, o sandbox.Outcome) end {
 	m := measured{
-		low: w.charge(o.CPU, 0), high: w.charge(o.CPU, -1), cores: w.spec.Cores, held: w.held, peak: w.peak,
+		low: w.charge(o.CPU, o.Wall, 0), high: w.charge(o.CPU, o.Wall, -1), computing: w.computing(o), held: w.held, peak: w.peak,
 	}
 	if info, err := os.Lstat(filepath.Join(w.spec.Dir, modelFile)); err == nil {
 		m.model = info.Size()
@@ -263,19 +308,32 @@ func (w *watcher) believe(e end, said claims, o sandbox.Outcome) end {
 	if f == nil {
 		return e
 	}
-	w.last = metrics{Charged: -1} // nothing of it: the charge is what was used, all of it
+	w.last = metrics{Charged: -1, GPUMemory: w.last.GPUMemory} // nothing of it: the charge is what was used, all of it
 	if e.done != nil {
 		e = end{failure: f}
 	}
 	return e
 }
 
+// computing is the time in which something can have been computed: of the CPU, or
+// of a GPU, by all attempts.
+func (w *watcher) computing(o sandbox.Outcome) time.Duration {
+	high := w.charge(o.CPU, o.Wall, -1)
+	if w.spec.GPU != nil {
+		return high + gpuAllowance
+	}
+	return high*time.Duration(max(1, w.spec.Cores)) + startAllowance
+}
+
 // record sums up the run over all attempts.
 func (w *watcher) record(o sandbox.Outcome, e end, wall time.Duration) Record {
 	r := Record{
-		ChargedSeconds: w.charge(o.CPU, w.last.Charged).Seconds(), WallSeconds: (wall + o.Wall).Seconds(),
-		Tokens: w.last.Tokens, Steps: w.last.Step, PeakBytes: max(w.peak, w.from.Peak),
+		ChargedSeconds: w.charge(o.CPU, o.Wall, w.last.Charged).Seconds(), WallSeconds: (wall + o.Wall).Seconds(),
+		Tokens: w.last.Tokens, Steps: w.last.Step, PeakBytes: w.peakBytes(),
 		ResumedFrom: w.from.step, Failure: e.failure, LogTail: o.Tail, Sandbox: o.Isolation, Class: CPUClass(w.spec.Cores),
+	}
+	if w.spec.GPU != nil {
+		r.Class = w.spec.GPU.Class
 	}
 	if e.done != nil {
 		r.Steps, r.Tokens, r.Parameters = e.done.Steps, e.done.Tokens, e.done.Parameters

@@ -26,6 +26,8 @@ var (
 	resume  = flag.String("resume", "", "")
 	charged = flag.Duration("charged", 0, "")
 	memory  = flag.Int64("memory", 0, "")
+	device  = flag.String("device", "", "")
+	cache   = flag.String("cache", "", "")
 )
 
 var stopped = make(chan os.Signal, 1)
