@@ -17,12 +17,19 @@ const (
 	orderVariable  = "AUTORESEARCH_EMULATED_ORDER"
 )
 
+// OnGPU says that tests run on the GPU of this machine instead, with NVIDIA's own
+// libraries: AUTORESEARCH_TEST_GPU is set. Those that need a script are skipped.
+func OnGPU() bool { return os.Getenv("AUTORESEARCH_TEST_GPU") != "" }
+
 // Libraries returns the directory of the emulated toolkit, for
 // gpu.LibrariesVariable, and builds it if need be (about ten seconds, once for a
 // version of it). Without a C++ compiler the test is skipped, or fails where
 // AUTORESEARCH_TEST_CUDA=required says that it should run.
 func Libraries(t testing.TB) string {
 	t.Helper()
+	if OnGPU() {
+		return os.Getenv(gpu.LibrariesVariable)
+	}
 	dir, err := Directory()
 	if err == nil {
 		err = Build(context.Background(), dir)
@@ -71,6 +78,9 @@ type Script struct {
 // test.
 func NewScript(t testing.TB, lines ...string) *Script {
 	t.Helper()
+	if OnGPU() {
+		t.Skip("a script is for emulated GPUs, and AUTORESEARCH_TEST_GPU asks for a real one")
+	}
 	s := &Script{path: filepath.Join(t.TempDir(), "gpus")}
 	if err := s.Set(lines...); err != nil {
 		t.Fatal(err)
