@@ -226,6 +226,7 @@ func TestManyCopies(t *testing.T) {
 		n := min(1+r.IntN(gpu.StageBytes/3), len(all)-at)
 		copyIn(d, p.At(int64(at)), all[at:at+n])
 		at += n
+		copyOut(d, nil, p) // waits for nothing
 		if r.IntN(10) == 0 {
 			got := make([]byte, at)
 			if copyOut(d, got, p); !bytes.Equal(got, all[:at]) {

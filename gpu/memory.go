@@ -165,10 +165,13 @@ func (d *Device) CopyIn(dst Ptr, src unsafe.Pointer, bytes int64) {
 // part, the GPU copies the next. The GPU writes to a half after it has read what
 // CopyIn left there, in the order of the stream.
 func (d *Device) CopyOut(dst unsafe.Pointer, src Ptr, bytes int64) {
+	if bytes == 0 {
+		return
+	}
 	d.thread()
 	defer runtime.UnlockOSThread()
 	s := &d.stage
-	if bytes > 0 && !s.ready {
+	if !s.ready {
 		s.open(d)
 	}
 	fetch := func(at int64) {
@@ -177,9 +180,7 @@ func (d *Device) CopyOut(dst unsafe.Pointer, src Ptr, bytes int64) {
 		d.check("copy from the GPU", cu.MemcpyDtoHAsync(s.at[h], cu.DevicePtr(src.At(at)), n, d.stream))
 		d.check("copy from the GPU", s.left[h].Record(d.stream))
 	}
-	if bytes > 0 {
-		fetch(0)
-	}
+	fetch(0)
 	for at := int64(0); at < bytes; at += stageBytes {
 		if at+stageBytes < bytes {
 			fetch(at + stageBytes)
