@@ -1,0 +1,59 @@
+package tensor
+
+import "github.com/autoresearch-go/autoresearch/trainer/tensor/cuda"
+
+func init() {
+	onGPU["embed"] = gpuOp{
+		forward: func(c *call) {
+			v, n, ids := c.table()
+			c.kernels().Embed(c.result().array(), c.value(0).array(), ids.at, ids.n, v, n)
+		},
+		backward: func(c *call) {
+			v, n, ids := c.table()
+			c.kernels().EmbedGrad(c.gradZeroed(0).array(), c.grad().array(), ids.at, ids.n, v, n)
+		},
+	}
+	onGPU["gather"] = gpuOp{
+		forward: func(c *call) {
+			c.kernels().Gather(c.result().array(), c.value(0).array(), c.cudaPicks(c.out.shape))
+		},
+		backward: func(c *call) {
+			c.kernels().ScatterAdd(c.gradZeroed(0).array(), c.grad().array(), c.cudaPicks(c.out.shape), false)
+		},
+	}
+	onGPU["scatter_add"] = gpuOp{
+		forward: func(c *call) {
+			c.kernels().MapFlat("copy", 0, false, c.result().array(), c.value(0).array())
+			c.kernels().ScatterAdd(c.result().array(), c.value(2).array(), c.cudaPicks(c.in[2].shape), true)
+		},
+		backward: func(c *call) {
+			if c.in[2].needGrad {
+				c.kernels().GatherAdd(c.gradZeroed(2).array(), c.grad().array(), c.cudaPicks(c.in[2].shape))
+			}
+			c.pass(0)
+		},
+	}
+	onGPU["one_hot"] = gpuOp{forward: func(c *call) {
+		c.kernels().OneHot(c.result().array(), c.idsOf(0, c.int(0)).at, c.int(0))
+	}}
+	onGPU["to_float"] = gpuOp{forward: func(c *call) {
+		c.kernels().ToFloat(c.result().array(), c.value(0).at)
+	}}
+	onGPU["hash_ids"] = gpuOp{forward: func(c *call) {
+		c.kernels().HashIDs(c.result().at, c.value(0).at, c.value(1).at, c.out.size, int64(c.int(0)), int64(c.int(1)))
+	}}
+}
+
+// table is the sizes of an embedding's table [v, n], and its ids.
+func (c *call) table() (v, n int, ids block) {
+	v, n = c.in[0].shape[0], c.in[0].shape[1]
+	return v, n, c.idsOf(1, v)
+}
+
+// cudaPicks describes gather and scatter_add; small is the shape of what is
+// picked.
+func (c *call) cudaPicks(small []int) cuda.Picks {
+	l := c.cudaLanes()
+	return cuda.Picks{Lanes: l, IDs: c.idsOf(1, l.N).at, Count: small[c.int(0)],
+		Shared: len(c.in[1].shape) == 1 && len(c.in[0].shape) > 1}
+}
