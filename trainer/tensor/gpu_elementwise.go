@@ -7,9 +7,6 @@ import (
 	"github.com/autoresearch-go/autoresearch/trainer/tensor/cuda"
 )
 
-// array is a block as kernels take it.
-func (b block) array() cuda.Array { return cuda.Array{At: b.at, Type: b.typ, N: b.n} }
-
 // fewLoops says that kernels have loops enough for the shapes of a call.
 func fewLoops(c *call) bool {
 	return len(c.out.shape) <= cuda.MaxLoops && len(c.in[0].shape) <= cuda.MaxLoops
