@@ -119,7 +119,9 @@ func (n *nest) eights(views *[4]View) bool {
 // parameter. y visits each of its elements once.
 func (k *Kernels) Map(op string, p float32, add bool, dims []int, y View, in ...View) {
 	views := [4]View{y}
-	copy(views[1:], in)
+	for i, v := range in { // copy would have callers' strides on the heap
+		views[i+1] = v
+	}
 	n := newNest(dims, &views)
 	code, done := number(ops, op), 0
 	if code < firstBig && n.eights(&views) {
