@@ -5,19 +5,19 @@ import "github.com/autoresearch-go/autoresearch/trainer/tensor/cuda"
 func init() {
 	onGPU["causal_mask"] = gpuOp{
 		forward: func(c *call) {
-			c.kernels().CausalMask(c.result().array(), c.value(0).array(), c.cudaBand(), false)
+			c.kernels().CausalMask(c.result().array(), c.value(0).array(), c.gpuBand(), false)
 		},
 		backward: func(c *call) {
 			g, fresh := c.gradOf(0)
-			c.kernels().CausalMask(g.array(), c.grad().array(), c.cudaBand(), !fresh)
+			c.kernels().CausalMask(g.array(), c.grad().array(), c.gpuBand(), !fresh)
 		},
 	}
 	onGPU["causal_softmax"] = gpuOp{
 		forward: func(c *call) {
-			c.kernels().CausalSoftmax(c.result().array(), c.value(0).array(), c.cudaBand())
+			c.kernels().CausalSoftmax(c.result().array(), c.value(0).array(), c.gpuBand())
 		},
 		backward: func(c *call) {
-			c.kernels().CausalSoftmaxGrad(c.gradZeroed(0).array(), c.grad().array(), c.result().array(), c.cudaBand())
+			c.kernels().CausalSoftmaxGrad(c.gradZeroed(0).array(), c.grad().array(), c.result().array(), c.gpuBand())
 		},
 	}
 	onGPU["causal_conv"] = gpuOp{
@@ -33,11 +33,6 @@ func init() {
 			}
 		},
 	}
-}
-
-func (c *call) cudaBand() cuda.Band {
-	b := c.band()
-	return cuda.Band{Rows: b.t, Columns: b.s, Window: b.window}
 }
 
 // conv is the sizes of a causal convolution.

@@ -12,7 +12,7 @@ import (
 // TestMapTypes adds arrays of all types, of sizes around those of vectors and
 // blocks: the same bits as float32 rounded.
 func TestMapTypes(t *testing.T) {
-	onGPU(t, func(b *bench) {
+	bothOrders(t, func(b *bench) {
 		for _, n := range []int{1, 7, 8, 9, 2048, 2056, 70001} {
 			for i := range 8 {
 				ty, ta, tc := types[i&1], types[i>>1&1], types[i>>2]
@@ -78,7 +78,7 @@ func TestMapNests(t *testing.T) {
 		{"one element", []int{1, 1}, []int{1, 1}, []int{1, 1}, []int{0, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			onGPU(t, func(b *bench) {
+			bothOrders(t, func(b *bench) {
 				for i := range 8 {
 					var size [3]int
 					strides := [][]int{c.y, c.a, c.b}
@@ -105,7 +105,7 @@ func TestMapNests(t *testing.T) {
 
 // TestMapUnaligned wants arrays that begin anywhere.
 func TestMapUnaligned(t *testing.T) {
-	onGPU(t, func(b *bench) {
+	bothOrders(t, func(b *bench) {
 		for _, typ := range types {
 			x, a := b.random(typ, 100)
 			_, y := b.random(typ, 100)
@@ -121,7 +121,7 @@ func TestMapUnaligned(t *testing.T) {
 }
 
 func TestTranspose(t *testing.T) {
-	onGPU(t, func(b *bench) {
+	bothOrders(t, func(b *bench) {
 		for _, s := range [][3]int{{1, 8, 8}, {1, 33, 70}, {3, 64, 31}, {2, 1, 40}} {
 			for _, add := range []bool{false, true} {
 				x, a := b.random(gpu.BF16, s[0]*s[1]*s[2])

@@ -24,7 +24,7 @@ func TestEmbedGrad(t *testing.T) {
 	}
 	for name, id := range kinds {
 		t.Run(name, func(t *testing.T) {
-			onGPU(t, func(b *bench) {
+			bothOrders(t, func(b *bench) {
 				for i, c := range []int{8, 5, 264} {
 					ids := make([]int32, n)
 					for j := range ids {
@@ -52,10 +52,10 @@ func (b *bench) embedGrad(ids []int32, v, c int, tdy, tdt gpu.Type) {
 			}
 		}
 	}
-	p := b.ints(ids)
+	p := b.ids(ids).At
 	b.EmbedGrad(dt, ady, p, len(ids), v, c)
 	first := b.get(dt)
-	b.near(fmt.Sprint(c, " columns"), first, want, tdt, 2e-5)
+	b.all(fmt.Sprint(c, " columns"), first, want, tdt, 2e-5)
 	again := b.put(tdt, old)
 	b.EmbedGrad(again, ady, p, len(ids), v, c)
 	if !slices.Equal(b.get(again), first) {
@@ -65,7 +65,7 @@ func (b *bench) embedGrad(ids []int32, v, c int, tdy, tdt gpu.Type) {
 
 // TestSortIDs keeps the order of equal ids, over several chunks of positions.
 func TestSortIDs(t *testing.T) {
-	onGPU(t, func(b *bench) {
+	bothOrders(t, func(b *bench) {
 		for _, s := range [][2]int{{1, 1}, {31, 3}, {1000, 7}, {3000, 1200}} {
 			n, v := s[0], s[1]
 			ids, want := make([]int32, n), make([]float32, n)
@@ -77,7 +77,7 @@ func TestSortIDs(t *testing.T) {
 				order[i] = i
 			}
 			slices.SortStableFunc(order, func(i, j int) int { return int(uint32(ids[i]))%(1<<16) - int(uint32(ids[j]))%(1<<16) }) // -1 last
-			got := b.sortIDs(b.ints(ids), n, v)
+			got := b.sortIDs(b.ids(ids).At, n, v)
 			y := Array{b.dev.Alloc(int64(n) * 4), gpu.F32, n}
 			b.ToFloat(y, got.order)
 			for i, o := range order {

@@ -19,7 +19,7 @@ func TestReduce(t *testing.T) {
 		{1, 40, 8}, {2, 33, 5}, {1, 3000, 16}, {3, 100, 24}, {1, 700, 3}, {4, 1, 16},
 	} {
 		t.Run(fmt.Sprint(l), func(t *testing.T) {
-			onGPU(t, func(b *bench) {
+			bothOrders(t, func(b *bench) {
 				for i := range 8 {
 					b.reduce(l, types[i&1], types[i>>1&1], i>>2 == 1)
 				}
@@ -56,13 +56,13 @@ func (b *bench) reduce(l Lanes, tx, ty gpu.Type, add bool) {
 			}
 		}
 		b.Reduce(term, 0.5, add, y, ax, az, Array{}, l)
-		b.near(fmt.Sprint(term, " of ", tx, " to ", ty, ", add ", add), b.get(y), want, ty, 1e-4)
+		b.all(fmt.Sprint(term, " of ", tx, " to ", ty, ", add ", add), b.get(y), want, ty, 1e-4)
 	}
 }
 
 // TestReduceKeepsNaN wherever it is among many.
 func TestReduceKeepsNaN(t *testing.T) {
-	onGPU(t, func(b *bench) {
+	bothOrders(t, func(b *bench) {
 		for _, l := range []Lanes{{2, 5000, 1}, {2, 100, 8}, {1, 100, 3}} {
 			for _, at := range []int{0, 1, l.N * l.Inner / 2, l.N*l.Inner - 1} {
 				x := make([]float32, l.Outer*l.N*l.Inner)
@@ -83,7 +83,7 @@ func TestReduceKeepsNaN(t *testing.T) {
 }
 
 func TestCumSum(t *testing.T) {
-	onGPU(t, func(b *bench) {
+	bothOrders(t, func(b *bench) {
 		for _, l := range []Lanes{{3, 200, 1}, {1, 33, 1}, {2, 5, 1}, {2, 70, 5}, {300, 3, 2}} {
 			for i := range 4 {
 				back, add := i&1 == 1, i>>1 == 1
@@ -104,7 +104,7 @@ func TestCumSum(t *testing.T) {
 					}
 				}
 				b.CumSum(y, a, l, back, add)
-				b.near(fmt.Sprint(l, back, add), b.get(y), want, gpu.F32, 1e-5)
+				b.all(fmt.Sprint(l, back, add), b.get(y), want, gpu.F32, 1e-5)
 			}
 		}
 	})
@@ -112,7 +112,7 @@ func TestCumSum(t *testing.T) {
 
 // TestSumsRepeat: the parts are summed in one order, whatever ran before.
 func TestSumsRepeat(t *testing.T) {
-	onGPU(t, func(b *bench) {
+	bothOrders(t, func(b *bench) {
 		_, x := b.random(gpu.F32, 70000)
 		var first []float32
 		for range 3 {

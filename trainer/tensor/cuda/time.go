@@ -2,28 +2,32 @@ package cuda
 
 import "github.com/autoresearch-go/autoresearch/gpu"
 
-// Band is scores [.., Rows, Columns], of which row t sees columns up to
-// t+Columns-Rows, the last Window of them.
-type Band struct{ Rows, Columns, Window int }
+// window is how many columns a row sees, all or the last of them.
+func (b Band) window() int {
+	if b.Window == 0 {
+		return b.S
+	}
+	return b.Window
+}
 
 // CausalMask writes what x has where a row sees it and 0 elsewhere, or adds it.
 func (k *Kernels) CausalMask(y, x Array, b Band, add bool) {
 	k.launch("time", "causal_mask", blocks(y.N), gpu.Dim{threads}, 0, gpu.Address(y.At), typed(y), gpu.Address(x.At), typed(x),
-		gpu.Int(y.N), gpu.Int(b.Rows), gpu.Int(b.Columns), gpu.Int(b.Window), flag(add))
+		gpu.Int(y.N), gpu.Int(b.T), gpu.Int(b.S), gpu.Int(b.window()), flag(add))
 }
 
 // CausalSoftmax is softmax over what a row sees, 0 elsewhere.
 func (k *Kernels) CausalSoftmax(y, x Array, b Band) {
-	rows := y.N / b.Columns
+	rows := y.N / b.S
 	k.launch("time", "causal_softmax", gpu.Dim{min(rows, 1<<16)}, gpu.Dim{128}, 0, gpu.Address(y.At), typed(y), gpu.Address(x.At), typed(x),
-		gpu.Int(rows), gpu.Int(b.Rows), gpu.Int(b.Columns), gpu.Int(b.Window))
+		gpu.Int(rows), gpu.Int(b.T), gpu.Int(b.S), gpu.Int(b.window()))
 }
 
 // CausalSoftmaxGrad adds the gradient of CausalSoftmax, whose result is y, to dx.
 func (k *Kernels) CausalSoftmaxGrad(dx, dy, y Array, b Band) {
-	rows := y.N / b.Columns
+	rows := y.N / b.S
 	k.launch("time", "causal_softmax_grad", gpu.Dim{min(rows, 1<<16)}, gpu.Dim{128}, 0, gpu.Address(dx.At), typed(dx), gpu.Address(dy.At), typed(dy),
-		gpu.Address(y.At), typed(y), gpu.Int(rows), gpu.Int(b.Rows), gpu.Int(b.Columns), gpu.Int(b.Window))
+		gpu.Address(y.At), typed(y), gpu.Int(rows), gpu.Int(b.T), gpu.Int(b.S), gpu.Int(b.window()))
 }
 
 // Conv is the sizes of a causal convolution: x is [Batch, Time, C], w [Taps, C].
