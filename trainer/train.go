@@ -23,6 +23,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/autoresearch-go/autoresearch/trainer/harness"
@@ -272,7 +273,7 @@ func norm(x *tensor.Tensor) *tensor.Tensor { return x.RMSNorm(1e-6) }
 // AdamW: tables, whose rows belong to single tokens, and scalars.
 type Optimizer struct {
 	dev      *tensor.Device
-	matrices []*muon
+	matrices []*muon // groups of one shape
 	others   []*adam
 }
 
@@ -284,9 +285,13 @@ func NewOptimizer(dev *tensor.Device, m *GPT) *Optimizer {
 	o.adam(m.Head, HeadLR*width, Beta1)
 	o.adam(m.Resid, ResidLR, Beta1)
 	o.adam(m.X0, X0LR, X0Beta1)
+	var matrices []*tensor.Tensor
 	for _, b := range m.Blocks {
 		o.adam(b.Values, ValueLR*width, Beta1)
-		o.muon(b.Q, b.K, b.V, b.O, b.Up, b.Down, b.Gate)
+		matrices = append(matrices, b.Q, b.K, b.V, b.O, b.Up, b.Down, b.Gate)
+	}
+	for _, group := range together(dev, matrices) {
+		o.muon(group)
 	}
 	return o
 }
@@ -303,21 +308,34 @@ func (o *Optimizer) adam(w *tensor.Tensor, lr, beta1 float64) {
 	})
 }
 
-// muon puts matrices under Muon; nil stands for a part that is switched off.
-func (o *Optimizer) muon(matrices ...*tensor.Tensor) {
+// together groups matrices by shape: a GPU takes about as long for many as for
+// one. A CPU does not, and needs least memory when each is a group of its own.
+// Nil stands for a part that is switched off.
+func together(dev *tensor.Device, matrices []*tensor.Tensor) (groups [][]*tensor.Tensor) {
 	for _, w := range matrices {
 		if w == nil {
 			continue
 		}
-		p := &muon{W: w, Velocity: o.dev.State(w.Name()+".velocity", w.Shape()...), Rows: w.Dim(0), Axis: 1}
-		if w.Dim(0) < w.Dim(1) {
-			p.Rows, p.Axis = w.Dim(1), 0
+		i := slices.IndexFunc(groups, func(g []*tensor.Tensor) bool { return slices.Equal(g[0].Shape(), w.Shape()) })
+		if i < 0 || dev.Name() == "cpu" {
+			i, groups = len(groups), append(groups, nil)
 		}
-		if Normalize {
-			p.Second = o.dev.State(w.Name()+".second", p.Rows)
-		}
-		o.matrices = append(o.matrices, p)
+		groups[i] = append(groups[i], w)
 	}
+	return groups
+}
+
+// muon puts matrices of one shape under Muon.
+func (o *Optimizer) muon(group []*tensor.Tensor) {
+	n, out, in, name := len(group), group[0].Dim(0), group[0].Dim(1), group[0].Name()
+	p := &muon{W: group, Velocity: o.dev.State(name+".velocity", n, out, in), Rows: out, Axis: 2}
+	if out < in {
+		p.Rows, p.Axis = in, 1
+	}
+	if Normalize {
+		p.Second = o.dev.State(name+".second", n, p.Rows)
+	}
+	o.matrices = append(o.matrices, p)
 }
 
 // Step updates all parameters from their gradients. It is the step-th step,
@@ -325,7 +343,7 @@ func (o *Optimizer) muon(matrices ...*tensor.Tensor) {
 func (o *Optimizer) Step(step int64, progress float64) {
 	lr := learningRate(progress)
 	for _, p := range o.matrices {
-		o.dev.Scope(func() { // frees what one matrix needs for the next
+		o.dev.Scope(func() { // frees what one group needs for the next
 			p.update(lr*MatrixLR, momentum(progress), weightDecay(progress))
 		})
 	}
@@ -334,48 +352,66 @@ func (o *Optimizer) Step(step int64, progress float64) {
 	}
 }
 
-// muon is a matrix with the running mean of its gradients (Jordan et al. 2024,
-// "Muon: An optimizer for hidden layers in neural networks").
+// muon is n matrices of one shape with the running means of their gradients
+// (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural
+// networks"). Each is updated as if it were alone.
 type muon struct {
-	W, Velocity *tensor.Tensor // [out, in]
-	Second      *tensor.Tensor // [Rows], the running mean square of the updates' rows, see normalize
-	Rows, Axis  int            // the longer side, and the axis of the other
+	W          []*tensor.Tensor // [out, in] each
+	Velocity   *tensor.Tensor   // [n, out, in]
+	Second     *tensor.Tensor   // [n, Rows], the running mean square of the updates' rows, see normalize
+	Rows, Axis int              // the longer side, and the axis of the other
 }
 
-// update moves the matrix by lr along its orthogonalized velocity: every
+// update moves the matrices by lr along their orthogonalized velocities: every
 // direction that the gradients agree on gets a step of the same size. Tall
 // matrices take larger steps, so that the change of an output has the same size
 // whatever the shape. Weights decay only where the step shrinks them anyway
 // (Chen et al. 2025, "Cautious Weight Decay").
 func (p *muon) update(lr, momentum, decay float64) {
-	g := p.W.Grad()
-	if g == nil { // the loss does not depend on it
-		return
-	}
+	g := p.gradients()
 	p.Velocity.Lerp(g, float32(1-momentum))
 	ahead := g.Scale(float32(1 - momentum)).Add(p.Velocity.Scale(float32(momentum))) // Nesterov
 	step := orthogonalize(ahead)
 	if Normalize {
 		step = p.normalize(step)
 	}
-	lr *= math.Sqrt(max(1, float64(p.W.Dim(0))/float64(p.W.Dim(1))))
-	p.W.CautiousStep(step, float32(lr), float32(decay))
+	lr *= math.Sqrt(max(1, float64(p.W[0].Dim(0))/float64(p.W[0].Dim(1))))
+	for i, w := range p.W {
+		if w.Grad() != nil {
+			w.CautiousStep(step.Slice(0, i, i+1), float32(lr), float32(decay))
+		}
+	}
 }
 
-// normalize divides each row of an update [out, in] (each column, of a wide
-// matrix) by its root mean square over the last steps, and gives the whole the
-// Frobenius norm back that it had (Li et al. 2025, "NorMuon").
+// gradients are those of all matrices, [n, out, in]; zero where the loss does not
+// depend on one.
+func (p *muon) gradients() *tensor.Tensor {
+	var l []*tensor.Tensor
+	for _, w := range p.W {
+		g := w.Grad()
+		if g == nil {
+			g = w.Scale(0)
+		}
+		l = append(l, g)
+	}
+	return l[0].Stack(0, l[1:]...)
+}
+
+// normalize divides each row of an update (each column, of a wide matrix) by its
+// root mean square over the last steps, and gives the whole the Frobenius norm
+// back that it had (Li et al. 2025, "NorMuon"). step is [n, out, in].
 func (p *muon) normalize(step *tensor.Tensor) *tensor.Tensor {
-	square := step.Square().Mean(p.Axis) // [out, 1] or [1, in]
+	square := step.Square().Mean(p.Axis) // [n, out, 1] or [n, 1, in]
 	p.Second.Lerp(square, 1-NormalizeBeta)
 	scale := p.Second.AddScalar(1e-10).Rsqrt().Reshape(square.Shape()...)
 	even := step.Mul(scale)
 	return even.Mul(frobenius(step).Div(frobenius(even).AddScalar(1e-10)))
 }
 
-// frobenius is the root of the sum of squares of all of x: [1].
+// frobenius is the root of the sum of squares of each matrix of x [n, out, in]:
+// [n, 1, 1].
 func frobenius(x *tensor.Tensor) *tensor.Tensor {
-	return x.Square().Reshape(x.Size()).Sum(0).Sqrt()
+	return x.Square().Reshape(x.Dim(0), 1, -1).Sum(2).Sqrt()
 }
 
 // polarExpress are the coefficients of five iterations that take the singular
@@ -391,22 +427,22 @@ var polarExpress = [5][3]float32{
 	{2.34654133, -1.70978284, 0.423235512},
 }
 
-// orthogonalize returns about the nearest matrix to g, [out, in], whose rows (or
-// columns, whichever are fewer) are orthonormal.
+// orthogonalize returns about the nearest matrices to those of g [n, out, in]
+// whose rows (or columns, whichever are fewer) are orthonormal.
 func orthogonalize(g *tensor.Tensor) *tensor.Tensor {
-	tall := g.Dim(0) > g.Dim(1)
+	tall := g.Dim(1) > g.Dim(2)
 	x := g
 	if tall { // work on the smaller square
-		x = x.Permute(1, 0)
+		x = x.Permute(0, 2, 1)
 	}
-	x = x.Div(frobenius(x).Scale(1.02).AddScalar(1e-6)) // [m, n], m <= n
+	x = x.Div(frobenius(x).Scale(1.02).AddScalar(1e-6)) // [n, s, l], s <= l
 	for _, c := range polarExpress {
-		a := x.MatMulT(x)                                // [m, m]
-		b := a.Scale(c[1]).Add(a.MatMulT(a).Scale(c[2])) // [m, m]; a is its own transpose
-		x = x.Scale(c[0]).Add(b.MatMul(x))               // [m, n]
+		a := x.MatMulT(x)                                // [n, s, s]
+		b := a.Scale(c[1]).Add(a.MatMulT(a).Scale(c[2])) // [n, s, s]; a is its own transpose
+		x = x.Scale(c[0]).Add(b.MatMul(x))               // [n, s, l]
 	}
 	if tall {
-		x = x.Permute(1, 0)
+		x = x.Permute(0, 2, 1)
 	}
 	return x
 }

@@ -271,7 +271,9 @@ func twinTrain(run *harness.Run, adamwAlone bool) error {
 	optimizer := NewOptimizer(dev, model)
 	if adamwAlone {
 		for _, p := range optimizer.matrices {
-			optimizer.adam(p.W, twinRate, Beta1)
+			for _, w := range p.W {
+				optimizer.adam(w, twinRate, Beta1)
+			}
 		}
 		optimizer.matrices = nil
 	}

@@ -186,7 +186,7 @@ func matmulForward(trans bool) func(c *call) {
 		if trans {
 			wc = d.k
 		}
-		if trans && c.in[0] == c.in[1] && len(c.in[0].shape) == 2 {
+		if trans && c.in[0] == c.in[1] && d.batch == 1 {
 			c.dev.gram(d.m, d.k, c.in[0].data, c.out.data)
 			return
 		}
