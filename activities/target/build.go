@@ -104,6 +104,7 @@ func forGPU(ctx context.Context, s *sandbox.Spec, src string) error {
 	// What is left of names and times in a program: the linker's and the go
 	// command's own identification of it, and what debuggers read.
 	s.Args = append(s.Args, "-mod=vendor", "-tags=cuda,netgo", "-ldflags=-w -buildid= -B none")
+	s.Env = slices.DeleteFunc(s.Env, func(e string) bool { return e == noCgo })
 	s.Env = append(s.Env, "CGO_ENABLED=1", "CC="+cc, "CPATH="+headers, "CGO_CFLAGS=-O2 -DHEADERS=0x"+digest,
 		"CGO_CPPFLAGS=", "CGO_LDFLAGS=", "LC_ALL=C")
 	s.ReadOnly = append(s.ReadOnly, compilerFiles(cc)...)

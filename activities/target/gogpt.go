@@ -133,9 +133,12 @@ func goEnvironment(cache string) []string {
 		"HOME=" + cache,   // for the go command's own files
 		"TMPDIR=" + cache, // not the sources: it ignores a go.mod in there
 		"GOCACHE=" + cache, "GOENV=off", "GOFLAGS=", "GOPROXY=off", "GOSUMDB=off",
-		"GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", "CGO_ENABLED=0", "GOEXPERIMENT=",
+		"GOTOOLCHAIN=local", "GOWORK=off", "GO111MODULE=on", noCgo, "GOEXPERIMENT=",
 	}
 }
+
+// noCgo keeps the C compiler out of builds. Of two settings the first counts.
+const noCgo = "CGO_ENABLED=0"
 
 // diskFull recognizes a full disk in the output of a program; the error lets
 // the caller tell it from other trouble.

@@ -24,11 +24,8 @@ import (
 // The driver keeps the memory of processes apart, as it does for users, and hands
 // memory out cleared. docs/sandbox.md says what is left.
 
-// variables are those of ours that a process on a GPU gets, if we have them:
-// where libraries are, and what an emulation of GPUs is told.
-var variables = []string{gpu.LibrariesVariable, emulatedGPUs, "LD_LIBRARY_PATH"}
-
-// emulatedGPUs names the file that says what GPUs are emulated, in tests.
+// emulatedGPUs names the file that says what GPUs are emulated, in tests; it is
+// set and empty where there is an emulation without one.
 const emulatedGPUs = "AUTORESEARCH_EMULATED_GPUS"
 
 // gpuCache is the name of a run's own cache. Hidden files are no strays.
@@ -45,38 +42,45 @@ func (u *GPU) give(s *sandbox.Spec, trusted bool) (args []string, err error) {
 	if libraries == nil {
 		libraries = gpu.LibraryDirs(gpu.Libraries())
 	}
-	dirs := slices.Clone(libraries)
-	for _, name := range variables {
-		value := os.Getenv(name)
-		switch name {
-		case gpu.LibrariesVariable:
-			// Inside, nobody can look for them: there is nothing but what is named.
-			value = strings.Join(slices.Concat(filepath.SplitList(value), libraries), ":")
-			dirs = append(dirs, filepath.SplitList(value)...)
-		case "LD_LIBRARY_PATH":
-			dirs = append(dirs, filepath.SplitList(value)...)
-		case emulatedGPUs:
-			if value != "" {
-				// It compiles kernels with the system's compiler.
-				dirs = append(dirs, value)
-				s.ReadOnly = append(s.ReadOnly, sandbox.SystemPaths()...)
-			}
-		}
-		if value != "" {
-			s.Env = append(s.Env, name+"="+value)
-		}
+	// Inside, nobody can look for them: there is nothing but what is named.
+	libraries = slices.Concat(filepath.SplitList(os.Getenv(gpu.LibrariesVariable)), libraries)
+	s.Env = append(s.Env, gpu.LibrariesVariable+"="+strings.Join(libraries, ":"))
+	if path := os.Getenv(loaderPath); path != "" {
+		s.Env = append(s.Env, loaderPath+"="+path)
+		libraries = append(libraries, filepath.SplitList(path)...)
 	}
-	for _, dir := range dirs {
+	for _, dir := range libraries {
 		if _, err := os.Stat(dir); err == nil && filepath.IsAbs(dir) && !slices.Contains(s.ReadOnly, dir) {
 			s.ReadOnly = append(s.ReadOnly, dir)
 		}
 	}
+	emulate(s)
 	args = []string{"--device", "cuda:" + u.UUID}
 	if u.Cache == "" {
 		return args, nil
 	}
 	cache, err := u.cache(s, trusted || u.Trusted)
 	return append(args, "--cache", cache), err
+}
+
+// loaderPath is where the system's loader looks first.
+const loaderPath = "LD_LIBRARY_PATH"
+
+// emulate lets an emulation of GPUs work, where a test has one: it is told what to
+// emulate, notes beside that what went wrong, and compiles kernels with the
+// system's compiler.
+func emulate(s *sandbox.Spec) {
+	script, there := os.LookupEnv(emulatedGPUs)
+	if !there {
+		return
+	}
+	for _, name := range []string{emulatedGPUs, "AUTORESEARCH_EMULATED_ORDER"} {
+		s.Env = append(s.Env, name+"="+os.Getenv(name))
+	}
+	s.ReadOnly = append(s.ReadOnly, sandbox.SystemPaths()...)
+	if script != "" {
+		s.Writable = append(s.Writable, filepath.Dir(script))
+	}
 }
 
 // cache is the directory of compiled kernels that a process gets.

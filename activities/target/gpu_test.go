@@ -17,9 +17,15 @@ import (
 )
 
 const (
-	oneGPU   = "GPU-1111"
-	otherGPU = "GPU-2222"
+	oneGPU   = "GPU-11110000-0000-0000-0000-000000000000"
+	otherGPU = "GPU-22220000-0000-0000-0000-000000000000"
 )
+
+// noEmulation makes it a machine like those outside of tests.
+func noEmulation(t *testing.T) {
+	t.Setenv(emulatedGPUs, "")
+	os.Unsetenv(emulatedGPUs)
+}
 
 // machine is a root with the files of a machine with two GPUs, in text files.
 func machine(t *testing.T) string {
@@ -64,7 +70,7 @@ func TestGiveGPU(t *testing.T) {
 	write(t, filepath.Join(cache, ".part-1"), "half")
 	t.Setenv("AUTORESEARCH_CUDA_LIBRARIES", libraries)
 	t.Setenv("LD_LIBRARY_PATH", system+":relative:/does/not/exist")
-	t.Setenv(emulatedGPUs, "")
+	noEmulation(t)
 	u := &GPU{UUID: oneGPU, Cache: cache, Libraries: []string{}}
 
 	s := sandbox.Spec{Dir: t.TempDir()}
@@ -135,7 +141,7 @@ func TestEndOnGPU(t *testing.T) {
 
 // GPU.Watch sees the process, and its error makes the run void.
 func TestWatchGPU(t *testing.T) {
-	t.Setenv(emulatedGPUs, "")
+	noEmulation(t)
 	throttled := errors.New("held back by the power supply")
 	s := spec(t, "hang")
 	s.Budget = experiment.Duration(time.Minute)
@@ -155,7 +161,7 @@ func TestWatchGPU(t *testing.T) {
 
 // Wall time is what a run on a GPU is charged, and what ends it.
 func TestBudgetOnGPU(t *testing.T) {
-	t.Setenv(emulatedGPUs, "")
+	noEmulation(t)
 	w := &watcher{spec: TrainSpec{GPU: &GPU{}, Budget: experiment.Duration(300 * time.Second)}, limits: limits{hang: time.Hour}}
 	require.Nil(t, w.overdue(sandbox.Sample{Wall: 329 * time.Second, CPU: time.Hour}), "start, export and five percent")
 	f := w.overdue(sandbox.Sample{Wall: 331 * time.Second})
