@@ -15,7 +15,6 @@ import (
 // with the emulation's threads in both orders.
 func TestConformanceCUDA(t *testing.T) {
 	emulated.Use(t)
-	tensor.WithoutProducts(t)
 	emulated.Reversed(t, func(t *testing.T) {
 		tensortest.Run(t, tensortest.Options{Config: tensor.Config{Threads: 2, Device: "cuda"}})
 	})
@@ -27,7 +26,6 @@ func TestConformanceCUDA(t *testing.T) {
 // are several operations round more than once.
 func TestConformanceCUDAMixed(t *testing.T) {
 	emulated.Use(t)
-	tensor.WithoutProducts(t)
 	for name, stream := range map[string]bool{"params": false, "stream": true} {
 		t.Run(name, func(t *testing.T) {
 			tensortest.Run(t, tensortest.Options{
@@ -38,6 +36,14 @@ func TestConformanceCUDAMixed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestConformanceCUDADeferred: that operations wait until somebody reads them
+// changes nothing.
+func TestConformanceCUDADeferred(t *testing.T) {
+	defer tensor.DeferAll()()
+	emulated.Use(t)
+	tensortest.Run(t, tensortest.Options{Config: tensor.Config{Threads: 2, Device: "cuda"}})
 }
 
 // bfloat16 rounds to nearest, ties to even.

@@ -1,6 +1,9 @@
 package tensor
 
-import "testing"
+import (
+	"maps"
+	"slices"
+)
 
 // SmallGrains sends tensors of any size through the parallel paths until the
 // function it returns is called.
@@ -84,8 +87,13 @@ func PlantUnsound() (ops []*Op, remove func()) {
 	}
 }
 
-// WithoutProducts has products run on the host until the emulated toolkit has
-// cublasLt.
-func WithoutProducts(t testing.TB) {
-	t.Setenv(HostOpsVariable, "matmul,matmul_t,causal_matmul,linear_cross_entropy,expert_matmul")
+// DeferAll defers every operation on floats that a GPU has a kernel for, until
+// the function it returns is called.
+func DeferAll() (restore func()) {
+	old := maps.Clone(onGPU)
+	for name, g := range onGPU {
+		g.defers = func(c *call) bool { return !slices.ContainsFunc(c.in, func(t *Tensor) bool { return t.isInt }) }
+		onGPU[name] = g
+	}
+	return func() { onGPU = old }
 }

@@ -24,6 +24,9 @@ type gpuOp struct {
 	// backward is nil if the operation has no gradient. An entry without one
 	// whose Op has a Backward serves calls that need no gradient.
 	backward func(c *call)
+	// defers says that the result need not be computed before it is read, so that
+	// the reader can do both in one pass: see gpu_defer.go. Nil is never.
+	defers func(c *call) bool
 }
 
 // onGPU has the operations by name; files gpu_*.go fill it in their init.
@@ -37,6 +40,8 @@ type accelerator struct {
 	typ       gpu.Type // of what products give: F32, or BF16 in mixed precision
 	precision string
 	temps     []gpu.Ptr // of the call that runs
+	late      []*call   // deferred in this step
+	eager     bool      // nothing is deferred
 	stage     arena     // copies on the host, of the call that runs
 	running   bool      // Go code of an operation runs on such copies
 	bits      []uint16  // room for a copy in bfloat16
@@ -97,17 +102,16 @@ func (a *accelerator) forward(c *call) {
 		return
 	}
 	g, ok := onGPU[c.op.Name]
-	c.out.mem, c.out.owned = a.alloc(c.out.size, a.resultType(c, g)), true
-	a.compute(c, g, ok)
-}
-
-// compute fills the result of a call, which has its memory.
-func (a *accelerator) compute(c *call, g gpuOp, ok bool) {
 	ok = ok && !a.forced(c.op.Name) && (g.fits == nil || g.fits(c)) && (g.backward != nil || !c.grads)
+	typ := a.resultType(c, g)
+	if ok && g.defers != nil && a.mayDefer(c) && g.defers(c) {
+		a.deferCall(c, typ)
+		return
+	}
+	c.out.mem, c.out.owned = a.alloc(c.out.size, typ), true
 	switch {
 	case ok:
-		g.forward(c)
-		a.freeTemps()
+		a.launch(c, g)
 	case noHost && c.op != opCustom:
 		fail(c.op.Name, "has no kernel for %v", c.shapes())
 	default:
@@ -115,6 +119,14 @@ func (a *accelerator) compute(c *call, g gpuOp, ok bool) {
 		a.onHost[c.op.Name]++
 		a.hostForward(c)
 	}
+}
+
+// launch computes a call. It may happen within another one that reads its
+// result.
+func (a *accelerator) launch(c *call, g gpuOp) {
+	before := len(a.temps)
+	g.forward(c)
+	a.freeTemps(before)
 }
 
 // shapes is for messages.
@@ -147,7 +159,7 @@ func (a *accelerator) backward(loss *Tensor) {
 			a.hostBackward(c)
 		default:
 			onGPU[c.op.Name].backward(c)
-			a.freeTemps()
+			a.freeTemps(0)
 		}
 		a.free(&c.out.gradMem)
 	}
@@ -161,9 +173,10 @@ func (a *accelerator) retire(h *headers) {
 			a.free(&m.kept[i])
 		}
 	}
-	a.freeTemps()
+	a.freeTemps(0)
 	a.stage.reset()
-	a.running = false
+	clear(a.late)
+	a.late, a.running, a.eager = a.late[:0], false, false
 }
 
 // kill gives back the memory of the step's tensors from the given one on.

@@ -59,11 +59,11 @@ func (c *call) idsOf(i, n int) block {
 	if g := c.in[i].ids; g != nil && (g.least < PoisonID || int(g.most) >= n) {
 		checkIDs(c.op.Name, g.words, n)
 	}
-	return c.in[i].mem
+	return c.in[i].block()
 }
 
 // result is the output, to be overwritten in forward and read in backward.
-func (c *call) result() block { return c.out.mem }
+func (c *call) result() block { return c.out.block() }
 
 // grad is the gradient of the output, in backward.
 func (c *call) grad() block { return c.out.gradMem }

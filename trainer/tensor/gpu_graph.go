@@ -72,7 +72,9 @@ func (e *gpuExecutor) weight(g *Graph, n node, t *Tensor) *Tensor {
 func (e *gpuExecutor) forward(ids []int32) {
 	e.a.setIDs(e.ids, slices.Clone(ids))
 	done := false
+	e.a.eager = true // values die on time
 	defer func() {
+		e.a.eager = false
 		if !done { // a bad id, or the GPU has no memory: nothing may stay
 			e.free()
 		}
@@ -91,7 +93,7 @@ func (e *gpuExecutor) forward(ids []int32) {
 
 // free gives back what forward has left.
 func (e *gpuExecutor) free() {
-	e.a.freeTemps()
+	e.a.freeTemps(0)
 	for _, c := range e.calls {
 		if c != nil && c.out.owned {
 			e.a.free(&c.out.mem)

@@ -33,6 +33,7 @@ type onDevice struct {
 	root      *Tensor   // the leaf whose memory a view shares
 	half      *halfCopy // of leaves
 	ids       *givenIDs
+	deferred  *call // that computes mem when it is read
 }
 
 // halfCopy is a leaf in bfloat16, for products.
@@ -61,6 +62,9 @@ func (t *Tensor) block() block {
 	if g := t.gradOf; g != nil && g.gradStale {
 		g.settle()
 	}
+	if t.deferred != nil {
+		t.dev.acc.catchUp(t)
+	}
 	return t.mem
 }
 
@@ -79,6 +83,9 @@ func (t *Tensor) hasGrad() bool { return t.grad != nil || !t.gradMem.none() }
 func (t *Tensor) changed() {
 	if t.root != nil {
 		t = t.root
+	}
+	if t.kind == kindStep {
+		t.dev.acc.catchUpAll()
 	}
 	if t.half != nil {
 		t.half.fresh = false
@@ -131,11 +138,12 @@ func (a *accelerator) free(b *block) {
 	}
 }
 
-func (a *accelerator) freeTemps() {
-	for _, p := range a.temps {
+// freeTemps frees all but the first n.
+func (a *accelerator) freeTemps(n int) {
+	for _, p := range a.temps[n:] {
 		a.dev.Free(p)
 	}
-	a.temps = a.temps[:0]
+	a.temps = a.temps[:n]
 }
 
 // upload overwrites a block of floats with src, as many, rounded if it is

@@ -53,7 +53,7 @@ func (a *accelerator) adamW(p, m, v *Tensor, s [6]float32) {
 	if p.half != nil {
 		p.half.fresh = true
 	}
-	a.freeTemps()
+	a.freeTemps(0)
 }
 
 func (a *accelerator) lerp(t, b *Tensor, w float32) {
@@ -117,12 +117,12 @@ func (a *accelerator) norm(t *Tensor) (s float32) {
 		return s
 	}
 	s = k(a, t.block())
-	a.freeTemps()
+	a.freeTemps(0)
 	return s
 }
 
 // after ends a helper that has changed t.
 func (a *accelerator) after(t *Tensor) {
 	t.changed()
-	a.freeTemps()
+	a.freeTemps(0)
 }

@@ -94,6 +94,7 @@ type call struct {
 	// on the host there.
 	kept   [4]block
 	onHost bool
+	fused  *call // the deferred call that this one has computed with its own
 	// arg is what a parallel loop needs beyond the above, see call.par.
 	arg struct {
 		a, b, g []float32
