@@ -30,6 +30,7 @@ var libraries = []struct {
 	{"libcuda.cpp", "libcuda.so.1", []string{"-lpthread", "-ldl"}},
 	{"libnvrtc.cpp", "libnvrtc.so.12", []string{"-ldl"}},
 	{"libcublaslt.cpp", "libcublasLt.so.12", []string{"-O2", "-ffp-contract=off", "-L.", "-l:libcuda.so.1", "-Wl,-rpath,$ORIGIN"}},
+	{"libnvml.cpp", "libnvidia-ml.so.1", []string{"-lpthread"}},
 }
 
 // Build compiles the libraries into dir, which it makes. A directory that exists

@@ -40,7 +40,7 @@
 //	hang gpu=UUID at=launch:57 [file=PATH]     it never ends
 //	oom gpu=UUID bytes=N    memory ends after so many bytes of a process
 //	lost gpu=UUID           all calls fail: 719, and 15 of NVML
-//	nvml gpu=UUID [ecc=3] [remap=pending|failed] [xid=79] [throttle=thermal|power|hw]
+//	nvml gpu=UUID [ecc=3] [remap=pending|failed] [xid=79] [throttle=thermal|power|brake|hw]
 //	     [clock=345] [temp=92] [watts=700] [used=1234MiB] [process=PID:MiB]
 //
 // AUTORESEARCH_EMULATED_THREADS is the number of CPU threads that run blocks; the

@@ -195,7 +195,7 @@ class Worker {
     for (int i = 0; i < n; i++)
       if (threads_[i].state == InWarp) {
         current_ = &threads_[i];
-        return "waits for lanes of its warp that are at a barrier or at another function: on a GPU the launch would hang";
+        return "waits for lanes of its warp that wait elsewhere: on a GPU the launch would hang";
       }
     return "no thread can go on";
   }
@@ -281,15 +281,13 @@ class Worker {
     unsigned bit = 1u << me->lane;
     if (!(mask & bit)) fail(emu::LaunchFailed, "", 0, "calls a function of its warp with a mask that leaves itself out");
     me->given = given;
-    for (Meeting &m : me->warp->meetings)
-      if (m.mask & mask) {
-        if (m.mask != mask || m.complete != complete)
-          fail(emu::LaunchFailed, "", 0, "is at another function of the warp, or names another mask, than a lane that it waits for");
-        m.arrived |= bit;
-        if ((m.arrived & me->warp->live) != (mask & me->warp->live)) return wait(InWarp);
-        finish(me->warp, &m, me);
-        return;
-      }
+    for (Meeting &m : me->warp->meetings) {
+      if (m.mask != mask) continue;
+      if (m.complete != complete) fail(emu::LaunchFailed, "", 0, "is at another function of its warp than a lane that waits for it");
+      m.arrived |= bit;
+      if ((m.arrived & me->warp->live) != (mask & me->warp->live)) return wait(InWarp);
+      return finish(me->warp, &m, me);
+    }
     if ((mask & me->warp->live) == bit) {
       void *lanes[32] = {};
       lanes[me->lane] = given;
