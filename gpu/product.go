@@ -198,7 +198,7 @@ func (d *Device) findCandidates(pl *plan) []candidate {
 // the one that was chosen.
 func (d *Device) run(pl *plan, p Product) {
 	for {
-		code := d.try(pl, pl.candidates[pl.chosen], p, p.C)
+		code := d.try(pl, &pl.candidates[pl.chosen], p, p.C)
 		if code == 0 {
 			return
 		}
@@ -210,7 +210,7 @@ func (d *Device) run(pl *plan, p Product) {
 
 // try puts one product into the stream, with the result at c, and gives cublasLt's
 // code.
-func (d *Device) try(pl *plan, with candidate, p Product, c Ptr) int {
+func (d *Device) try(pl *plan, with *candidate, p Product, c Ptr) int {
 	alpha, beta := C.float(p.Alpha), C.float(0)
 	if alpha == 0 {
 		alpha = 1

@@ -42,7 +42,7 @@ func (d *Device) tune(pl *plan) {
 		if room.at == 0 && !d.makeScratch(&room, k) {
 			return 0, false
 		}
-		return d.timeCandidate(pl, pl.candidates[pl.index(v)], &room, rounds)
+		return d.timeCandidate(pl, &pl.candidates[pl.index(v)], &room, rounds)
 	})
 	if ok {
 		pl.chosen = pl.index(v)
@@ -78,7 +78,7 @@ func (d *Device) addSplits(pl *plan) {
 
 // timeCandidate runs a candidate on scratch memory and says how long one product
 // took; ok is false if it cannot run.
-func (d *Device) timeCandidate(pl *plan, c candidate, room *scratch, rounds int) (each time.Duration, ok bool) {
+func (d *Device) timeCandidate(pl *plan, c *candidate, room *scratch, rounds int) (each time.Duration, ok bool) {
 	p := Product{A: room.at.At(room.b), B: room.at, C: room.at.At(room.c)} // as run takes them: exchanged
 	ok = true
 	all := d.Elapsed(func() {
