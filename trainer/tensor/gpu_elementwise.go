@@ -145,7 +145,10 @@ func (c *call) localGradient(i int, local localGradient) {
 	// Unusual ways to broadcast: all of them first, then one sum after another.
 	all := c.temp(c.out.size, gpu.F32)
 	c.mapGradient(i, local, all, false)
-	c.sumRepeats(g, !fresh, all, slices.Clone(l.dims), slices.Clone(l.str[i]))
+	var dims, strides [cuda.MaxLoops]int
+	n := copy(dims[:], l.dims)
+	copy(strides[:], l.str[i])
+	c.sumRepeats(g, !fresh, all, dims[:n], strides[:n])
 }
 
 // mapGradient writes the gradient before any sum to g, or adds it.
@@ -187,7 +190,8 @@ func repeats(dims, strides []int) (l cuda.Lanes, runs int) {
 	return l, runs
 }
 
-// sumRepeats sums all, an array over the loops, to g or adds it there.
+// sumRepeats sums all, an array over the loops, to g or adds it there. It changes
+// dims and strides.
 func (c *call) sumRepeats(g block, add bool, all block, dims, strides []int) {
 	for {
 		l, runs := repeats(dims, strides)
