@@ -24,9 +24,10 @@ import "github.com/autoresearch-go/autoresearch/gpu"
 
 // Kernels are the kernels on one GPU.
 type Kernels struct {
-	dev  *gpu.Device
-	fns  map[string]*gpu.Kernel // those used so far
-	args []gpu.Arg              // of the launch being made
+	dev   *gpu.Device
+	fns   map[string]*gpu.Kernel // those used so far
+	sized map[sizedKernel]*gpu.Kernel
+	args  []gpu.Arg // of the launch being made
 }
 
 // New returns the kernels of a device; they are compiled when they are used.
