@@ -50,13 +50,13 @@ DEVICE void products(float s[SIDE][SIDE], const float *a, const float *b) {
 	}
 }
 
-// add_products is o += P B for weights p [N,N] in shared memory and a tile b. What
-// is not seen does not count, whatever it is: distance is that of row 0 and column
-// 0, growing with rows (or with columns, if turned).
-DEVICE void add_products(float o[SIDE][QUADS][4], const float *p, const float *b, bool edge, bool turned, int distance,
-                         int window) {
+// add_products is o += P B for weights p [N,N] in shared memory and the first rows of
+// a tile b. What is not seen does not count, whatever it is: distance is that of row 0
+// and column 0, growing with rows (or with columns, if turned).
+DEVICE void add_products(float o[SIDE][QUADS][4], const float *p, const float *b, int rows, bool edge, bool turned,
+                         int distance, int window) {
 	int x = threadIdx.x % 16, y = threadIdx.x / 16;
-	for (int j = 0; j < N; j++) {
+	for (int j = 0; j < min(N, rows); j++) {
 		float4 v[QUADS];
 #pragma unroll
 		for (int c = 0; c < QUADS; c++)
@@ -148,7 +148,7 @@ attention_plain_forward(void *out, float *lse, const void *q, const void *k, con
 		__syncthreads(); // nobody reads K any more, and the weights are there
 		load_tile(tk, v, type, k_at, key, T, NKV * D);
 		__syncthreads();
-		add_products(o, p, tk, edge, false, first - key, window);
+		add_products(o, p, tk, T - key, edge, false, first - key, window);
 	}
 	float part[SIDE];
 #pragma unroll
@@ -203,7 +203,7 @@ attention_plain_backward_q(void *dq, float *deltas, const void *q, const void *k
 			for (int j = 0; j < SIDE; j++)
 				ds[(y * SIDE + i) * WIDE + x + 16 * j] = exp2f(s[i][j] * scale - log_sum[i]) * (dp[i][j] - delta[i]);
 		__syncthreads();
-		add_products(o, ds, tk, edge, false, first - key, window);
+		add_products(o, ds, tk, T - key, edge, false, first - key, window);
 	}
 	if (dq)
 		write_rows(dq, type, at, o, factors, first, T, NH * D, add);
@@ -250,8 +250,8 @@ attention_plain_backward_kv(void *dk, void *dv, const void *q, const void *k, co
 				}
 			}
 			__syncthreads();
-			add_products(ov, p, td, edge, true, query - first, window);
-			add_products(ok, ds, tq, edge, true, query - first, window);
+			add_products(ov, p, td, T - query, edge, true, query - first, window);
+			add_products(ok, ds, tq, T - query, edge, true, query - first, window);
 		}
 	}
 	if (dk)
