@@ -20,7 +20,8 @@ import (
 )
 
 // The tests here run on the emulated toolkit (package gpu/emulated), which a
-// process loads once. What a GPU does not survive runs in a process of its own.
+// process loads once; those named after GPU run on a real one too. What a GPU does
+// not survive runs in a process of its own.
 
 // open takes the emulated GPU.
 func openDevice(t testing.TB, c gpu.Config) *gpu.Device {
@@ -43,7 +44,11 @@ func alone(t *testing.T, gpus []string, env ...string) bool {
 	}
 	c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.v")
 	c.Env = append(os.Environ(), "AUTORESEARCH_TEST_ALONE=1")
-	c.Env = append(c.Env, emulated.NewScript(t, gpus...).Env(emulated.Libraries(t))...)
+	if len(gpus) > 0 {
+		c.Env = append(c.Env, emulated.NewScript(t, gpus...).Env(emulated.Libraries(t))...)
+	} else {
+		c.Env = append(c.Env, gpu.LibrariesVariable+"="+emulated.Libraries(t))
+	}
 	c.Env = append(c.Env, env...)
 	if out, err := c.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS")) {
 		t.Errorf("%v\n%s", err, out)
@@ -167,7 +172,7 @@ func TestWithoutLibraries(t *testing.T) {
 	wantError(t, e, 3, gpu.BySetup, "pip install nvidia-cuda-nvrtc-cu12", gpu.LibrariesVariable)
 }
 
-func TestLibraries(t *testing.T) {
+func TestGPULibraries(t *testing.T) {
 	openDevice(t, gpu.Config{})
 	for _, l := range gpu.Libraries() {
 		if l.Problem != "" || l.Version == "" || !filepath.IsAbs(l.Path) {
@@ -193,7 +198,7 @@ func copyOut(d *gpu.Device, b []byte, p gpu.Ptr) {
 	d.CopyOut(unsafe.Pointer(unsafe.SliceData(b)), p, int64(len(b)))
 }
 
-func TestCopies(t *testing.T) {
+func TestGPUCopies(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	for _, n := range []int{0, 1, 3, 4, 255, 256, 257, gpu.StageBytes - 1, gpu.StageBytes, gpu.StageBytes + 1, 2*gpu.StageBytes + 12345, 5*gpu.StageBytes - 1} {
 		a, b := d.Alloc(int64(n)), d.Alloc(int64(n))
@@ -217,7 +222,7 @@ func TestCopies(t *testing.T) {
 
 // Many copies that share the staging memory, of sizes that do not divide it, and
 // some out in between.
-func TestManyCopies(t *testing.T) {
+func TestGPUManyCopies(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	all := randomBytes(3 * gpu.StageBytes)
 	p := d.Alloc(int64(len(all)))
@@ -260,7 +265,7 @@ extern "C" __global__ void backwards(int *y, const int *x, int n) {
 }
 `
 
-func TestLaunch(t *testing.T) {
+func TestGPULaunch(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	k := d.Kernel("test", testSource, "scale")
 	if d.Kernel("test", testSource, "scale") != k || d.Kernel("test", strings.Clone(testSource), "scale") == nil || gpu.Modules(d) != 1 {
@@ -284,10 +289,10 @@ func TestLaunch(t *testing.T) {
 }
 
 // Dynamic shared memory above 48 KiB has to be allowed, once for each size.
-func TestSharedMemory(t *testing.T) {
+func TestGPUSharedMemory(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	k := d.Kernel("test", testSource, "backwards")
-	for _, n := range []int{1000, 12 << 10, 12<<10 + 1, 50_000, 20_000} {
+	for _, n := range []int{1000, 12 << 10, 12<<10 + 1, 40_000, 20_000} {
 		x := make([]int32, n)
 		for i := range x {
 			x[i] = int32(i)
@@ -304,7 +309,7 @@ func TestSharedMemory(t *testing.T) {
 }
 
 // A launch allocates nothing, nor do a copy and an allocation.
-func TestStepAllocatesNothing(t *testing.T) {
+func TestGPUStepAllocatesNothing(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	k := d.Kernel("test", testSource, "scale")
 	var host [16]float32
@@ -324,7 +329,7 @@ func TestStepAllocatesNothing(t *testing.T) {
 }
 
 // A Device serves goroutines on whatever threads they are.
-func TestThreads(t *testing.T) {
+func TestGPUThreads(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	k := d.Kernel("test", testSource, "scale")
 	p := d.Alloc(256)
@@ -345,7 +350,7 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-func TestKernelErrors(t *testing.T) {
+func TestGPUKernelErrors(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	e := caught(t, func() { d.Kernel("broken", "\nextern \"C\" __global__ void f() { int i = nothing; }", "f") })
 	if e == nil || e.Fault != gpu.ByProgram || !strings.Contains(e.Error(), "broken.cu") || !strings.Contains(e.Error(), "nothing") {
@@ -354,12 +359,16 @@ func TestKernelErrors(t *testing.T) {
 	wantError(t, caught(t, func() { d.Kernel("test", testSource, "absent") }), 500, gpu.ByProgram, "absent", "test")
 	wantError(t, caught(t, func() { d.Free(12345) }), 1, gpu.ByProgram, "free 0x3039")
 	wantError(t, caught(t, func() { d.Product(gpu.Product{M: 1, N: 1, K: 1, In: gpu.I32}) }), 1, gpu.ByProgram, "int32")
+	wantError(t, caught(t, func() { d.Alloc(1 << 50) }), 2, gpu.ByMemory, "1048576.0 GiB")
+	wantError(t, caught(t, func() {
+		d.Launch(d.Kernel("test", testSource, "scale"), gpu.Dim{1}, gpu.Dim{4096}, 0, gpu.Address(0), gpu.Address(0), gpu.Int(0), gpu.Float(0), gpu.Long(0))
+	}), 1, gpu.ByProgram, "launch scale", "4096")
 	d.Free(0)
 	d.Sync()
 }
 
 // Compiled kernels are found again by the next process; a damaged file is none.
-func TestKernelCache(t *testing.T) {
+func TestGPUKernelCache(t *testing.T) {
 	cache := t.TempDir()
 	compiled := func() []string {
 		files, _ := filepath.Glob(filepath.Join(cache, "*.cubin"))
@@ -407,6 +416,41 @@ func TestOutOfMemory(t *testing.T) {
 	if got := d.PeakBytes(); got != 220<<20 {
 		t.Errorf("peak %s", gpu.Size(got))
 	}
+}
+
+// A kernel that writes where there is no memory is the program's fault, whichever
+// call reports it, and the GPU is of no use to this process then.
+func TestGPUIllegalAddress(t *testing.T) {
+	if !alone(t, nil) {
+		return
+	}
+	d := openDevice(t, gpu.Config{})
+	k := d.Kernel("test", testSource, "scale")
+	p := d.Alloc(1024)
+	e := caught(t, func() {
+		d.Launch(k, gpu.Dim{1}, gpu.Dim{32}, 0, gpu.Address(64), gpu.Address(p), gpu.Int(32), gpu.Float(1), gpu.Long(0))
+		d.Sync()
+	})
+	wantError(t, e, 700, gpu.ByProgram, "scale", "compute-sanitizer")
+	wantError(t, caught(t, func() { d.Clear(p, 16); d.Sync() }), 700, gpu.ByProgram)
+}
+
+// A driver without a function that is needed is named, and nothing crashes.
+func TestMissingFunction(t *testing.T) {
+	dir := t.TempDir()
+	source := filepath.Join(dir, "libcuda.c")
+	if err := os.WriteFile(source, []byte("int cuInit(unsigned f) { return 0; } int cuDriverGetVersion(int *v) { *v = 12000; return 0; }"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "cc", "-shared", "-fPIC", "-o", filepath.Join(dir, "libcuda.so.1"), source).CombinedOutput(); err != nil {
+		t.Skipf("no C compiler: %v %s", err, out)
+	}
+	if !alone(t, nil, gpu.LibrariesVariable+"="+dir) {
+		return
+	}
+	_, err := gpu.Discover()
+	e, _ := err.(*gpu.Error)
+	wantError(t, e, 302, gpu.BySetup, "cuDeviceGetCount", "too old")
 }
 
 // A fault in a kernel is known by its code, whoever reports it, and stays.

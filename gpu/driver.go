@@ -162,7 +162,7 @@ func describe(i int) (Info, error) {
 		return info, failed(fmt.Sprintf("ask about GPU %d", i), err)
 	}
 	info.PCI = pci(d)
-	info.UUID, err = uuid(d)
+	info.UUID, err = uuid(d, info.Name)
 	return info, err
 }
 
@@ -174,14 +174,15 @@ func capability(d cu.Device) (major, minor int, err error) {
 }
 
 // uuid is "GPU-…", or "MIG-…" for a MIG device: those have a UUID beside that of
-// the GPU they are a part of.
-func uuid(d cu.Device) (string, error) {
+// the GPU they are a part of, and say in their name what they are.
+func uuid(d cu.Device, name string) (string, error) {
 	own, err := d.UUID()
 	if err != nil {
 		return "", failed(fmt.Sprintf("ask for the UUID of GPU %d", int(d)), err)
 	}
 	var whole C.CUuuid
-	if C.ar_parent_uuid(&whole, C.CUdevice(d)) == 0 && [16]byte(own) != *(*[16]byte)(unsafe.Pointer(&whole)) {
+	part := C.ar_parent_uuid(&whole, C.CUdevice(d)) == 0 && [16]byte(own) != *(*[16]byte)(unsafe.Pointer(&whole))
+	if part || strings.Contains(name, " MIG ") {
 		return "MIG-" + own.String(), nil
 	}
 	return "GPU-" + own.String(), nil

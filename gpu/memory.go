@@ -63,6 +63,7 @@ func (d *Device) takeSegment(bytes int64) (Ptr, *Error) {
 func (d *Device) giveSegment(at Ptr, bytes int64) {
 	d.thread()
 	defer runtime.UnlockOSThread()
+	d.check("wait for the GPU", d.stream.Synchronize()) // work in the stream may still use it
 	d.check("cuMemFree of "+size(bytes), cu.MemFree(cu.DevicePtr(at)))
 }
 

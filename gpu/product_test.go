@@ -10,6 +10,7 @@ import (
 	"unsafe"
 
 	"github.com/autoresearch-go/autoresearch/gpu"
+	"github.com/autoresearch-go/autoresearch/gpu/emulated"
 )
 
 // array is a matrix, or a batch of them, on the host and on the GPU.
@@ -90,7 +91,7 @@ func expect(p gpu.Product, a, b, c []float32) []float32 {
 
 // Every combination of transposes, types, batches, gaps between rows, factor and
 // accumulation gives what plain Go gives, and leaves the gaps alone.
-func TestProduct(t *testing.T) {
+func TestGPUProduct(t *testing.T) {
 	d := openDevice(t, gpu.Config{Exact: true})
 	r := rand.New(rand.NewPCG(5, 6))
 	types := [][2]gpu.Type{{gpu.F32, gpu.F32}, {gpu.BF16, gpu.BF16}, {gpu.BF16, gpu.F32}}
@@ -149,7 +150,7 @@ func swap(trans bool, rows, cols int) (int, int) {
 }
 
 // Products of nothing: no rows, and sums over nothing.
-func TestEmptyProducts(t *testing.T) {
+func TestGPUEmptyProducts(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	r := rand.New(rand.NewPCG(7, 8))
 	c := newArray(d, 2*3*5, gpu.F32, r)
@@ -167,11 +168,31 @@ func TestEmptyProducts(t *testing.T) {
 	}
 }
 
-func TestProductAllocatesNothing(t *testing.T) {
+func TestGPUProductAllocatesNothing(t *testing.T) {
 	d := openDevice(t, gpu.Config{})
 	p := gpu.Product{M: 2, N: 2, K: 2, A: d.Alloc(256), B: d.Alloc(256), C: d.Alloc(256)}
 	d.Product(p)
 	if n := testing.AllocsPerRun(10, func() { d.Product(p) }); n > 0 {
 		t.Errorf("%.1f allocations in a product", n)
+	}
+}
+
+// Products of float32 may use TF32, whose factors have ten bits of a fraction,
+// unless the Device is opened as exact.
+func TestExactProducts(t *testing.T) {
+	if emulated.OnGPU() {
+		t.Skip("a real cublasLt may multiply small matrices without tensor cores")
+	}
+	const x = 1 + 1.0/(1<<12)
+	for _, exact := range []bool{true, false} {
+		d := openDevice(t, gpu.Config{Exact: exact})
+		values := []float32{x, 0}
+		p := d.Alloc(256)
+		d.CopyIn(p, unsafe.Pointer(&values[0]), 8)
+		d.Product(gpu.Product{M: 1, N: 1, K: 1, A: p, B: p, C: p.At(4)})
+		d.CopyOut(unsafe.Pointer(&values[0]), p, 8)
+		if got := values[1] == float32(x)*float32(x); got != exact {
+			t.Errorf("exact %t: the square of %g is %g", exact, x, values[1])
+		}
 	}
 }
