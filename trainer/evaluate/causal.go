@@ -1,6 +1,9 @@
 package main
 
 import (
+	"math"
+	"slices"
+
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
 
@@ -21,20 +24,38 @@ import (
 //
 // text is a real input [B, T]: logits must be finite on it to begin with.
 //
-// It may take limit CPU-seconds per core.
-func proveCausal(m *model, text []int32, limit float64) error {
-	p := prover{model: m, text: text, ids: make([]int32, len(text)), began: cpuSeconds(), limit: limit}
+// It may take limit seconds by the model's meter.
+func proveCausal(m *model, text []int32, limit float64) error { return tryCausal(m, text, limit, 0) }
+
+// tryCausal is proveCausal for so many positions, all over the context: what is
+// done where a proof takes too long, and one follows before anything is believed.
+// With 0 it is the proof.
+func tryCausal(m *model, text []int32, limit float64, cuts int) error {
+	p := prover{model: m, text: text, ids: make([]int32, len(text)), spent: m.meter(), limit: limit}
 	if err := p.rows(); err != nil {
 		return err
 	}
-	return p.cuts()
+	return p.cuts(positions(p.T, cuts))
+}
+
+// positions lists all but the last of a context of T, which has no later one, or
+// about so many of them, spread evenly, the first and the last among them.
+func positions(T, cuts int) (at []int) {
+	last := T - 2
+	for t := 0; t <= last; t++ {
+		if cuts == 0 || cuts > last || t == 0 || t == last || t*(cuts-1)/last != (t-1)*(cuts-1)/last {
+			at = append(at, t)
+		}
+	}
+	return at
 }
 
 type prover struct {
 	*model
 	text, ids []int32 // [B, T]
-	began     float64 // CPU-seconds
-	limit     float64 // CPU-seconds per core that the proof may take
+	spent     func() float64
+	limit     float64 // what the proof may take, by spent
+	zeros     []int32 // [B, T]
 }
 
 // run computes logits with the tokens poisoned that poison picks, and reports
@@ -46,19 +67,34 @@ func (p *prover) run(poison, finite func(row, t int) bool, at []int) (row, t int
 			p.ids[i] = tensor.PoisonID
 		}
 	}
-	logits, err := p.forwardAt(p.ids, at)
+	isFinite, err := p.look(at)
 	if err != nil {
 		return 0, 0, false, err
 	}
-	if spent := (cpuSeconds() - p.began) / float64(p.cores); spent > p.limit {
-		return 0, 0, false, faultf(reasonTimeout, "the proof that the model is causal did not end within %.2f s of CPU time on each of %d cores: after %.2f s it goes on; make the model smaller, or its context of %d tokens shorter", p.limit, p.cores, spent, p.T)
+	if spent := p.spent(); spent > p.limit {
+		return 0, 0, false, faultf(reasonTimeout, "the proof that the model is causal did not end within %.2f %s: after %.2f s it goes on; make the model smaller, or its context of %d tokens shorter", p.limit, p.unit(), spent, p.T)
 	}
 	for i := range p.B * p.T {
-		if row, t := i/p.T, i%p.T; finite(row, t) && !allFinite(logits[i*p.V:(i+1)*p.V]) {
+		if row, t := i/p.T, i%p.T; finite(row, t) && !isFinite(i) {
 			return row, t, true, nil
 		}
 	}
 	return 0, 0, false, nil
+}
+
+// look runs the model on p.ids, and tells of each position whether its logits are
+// finite. On a GPU they stay there: a code length is NaN for those that are not,
+// whatever is to be encoded.
+func (p *prover) look(at []int) (isFinite func(i int) bool, err error) {
+	if !p.onGPU {
+		logits, err := p.forwardAt(p.ids, at)
+		return func(i int) bool { return allFinite(logits[i*p.V : (i+1)*p.V]) }, err
+	}
+	if p.zeros == nil {
+		p.zeros = make([]int32, len(p.ids))
+	}
+	nats, err := p.codes(p.ids, p.zeros)
+	return func(i int) bool { return !math.IsNaN(nats[i]) }, err
 }
 
 // clean wants finite logits when nothing is poisoned. Only what fails with
@@ -107,20 +143,21 @@ func rowPairs(rows int) (pairs [][2]int, runs int) {
 	return pairs, runs
 }
 
-// cuts proves that no logit depends on a later token: for each position but
-// the last, the logits there are finite with all tokens after it poisoned. Rows
+// cuts proves that no logit at the given positions, all but the last, depends on a
+// later token: the logits there are finite with all tokens after it poisoned. Rows
 // are independent by now, so a run serves as many positions as it has rows.
 //
 // A run first computes no more than these logits should need. What it leaves
 // out is NaN, which cannot make a dependent logit finite. If a logit is not, it
 // may need more than we thought, and a whole run decides, now and from then on.
-func (p *prover) cuts() error {
+func (p *prover) cuts(positions []int) error {
 	at := make([]int, p.B)
 	narrow := at
-	for first := 0; first < p.T-1; first += p.B {
+	for part := range slices.Chunk(positions, p.B) {
 		for row := range at {
-			at[row] = min(first+row, p.T-1)
+			at[row] = p.T - 1
 		}
+		copy(at, part)
 		poison := func(row, t int) bool { return t > at[row] }
 		finite := func(row, t int) bool { return t == at[row] }
 		row, t, found, err := p.run(poison, finite, narrow)

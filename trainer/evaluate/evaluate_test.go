@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -470,6 +471,32 @@ func TestCheatsAreCaught(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Some positions are no proof, but they are spread over the context, and a model
+// that sees ahead everywhere is caught at any.
+func TestCuts(t *testing.T) {
+	dir, _ := dataDir(t)
+	var c Check
+	call(t, exitOK, &c, "check", "--model", saveStream(t, 1, honest["layers"]), "--data", dir, "--cuts", "3")
+	if c.Cuts != 3 || c.GraphDigest == "" {
+		t.Errorf("%+v", c)
+	}
+	for name, s := range cheats {
+		var f fault
+		call(t, exitFault, &f, "check", "--model", saveStream(t, 1, s), "--data", dir, "--cuts", "1")
+		if f.Reason != reasonNotCausal {
+			t.Errorf("%s: %+v", name, f)
+		}
+	}
+	for cuts, want := range map[int][]int{0: {0, 1, 2, 3, 4, 5, 6}, 1: {0, 6}, 2: {0, 6}, 3: {0, 3, 6}, 6: {0, 2, 3, 4, 5, 6}, 7: {0, 1, 2, 3, 4, 5, 6}, 99: {0, 1, 2, 3, 4, 5, 6}} {
+		if got := positions(8, cuts); !slices.Equal(got, want) {
+			t.Errorf("%d cuts of a context of 8: %v, want %v", cuts, got, want)
+		}
+	}
+	if got := positions(1, 0); len(got) != 0 {
+		t.Errorf("a context of one token has no later one, and %v", got)
 	}
 }
 

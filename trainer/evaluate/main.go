@@ -5,13 +5,17 @@
 //
 //	evaluate data  --source GOROOT/src [--vocab N] --out DIR
 //	evaluate data  --docs FILE --val-docs FILE [--audit-docs FILE] [--name NAME] [--vocab N] --out DIR
-//	evaluate check --model FILE --data DIR --cores N [--memory BYTES]
+//	evaluate check --model FILE --data DIR --cores N [--memory BYTES] [--cuts N]
 //	evaluate score --model FILE --data DIR --cores N [--memory BYTES] [--audit DIR] [--proved DIGEST] [--limit SECONDS]
+//
+// Both take --device cuda[:UUID] [--precision tfloat32] [--cache DIR], to compute on
+// a GPU. Limits of time are CPU time per core, and wall time on a GPU.
 //
 // data builds the corpus (see harness/data). check is for the smoke run, on
 // training data: it parses the graph within limits, wants finite logits of the
 // right shape, and proves that no logit depends on a later token or on another
-// row of the batch. score does the same and then measures val_bpb, the bits per
+// row of the batch; with --cuts it tries that at so many positions only, which is
+// no proof. score does the same and then measures val_bpb, the bits per
 // byte that an arithmetic coder driven by the model would need; with --audit the
 // same of a second split, as audit_bpb, by which nothing is selected.
 //
@@ -31,7 +35,7 @@
 //
 // One JSON object on standard output. Exit 0: the measurement. Exit 2: the
 // model is at fault, {"reason", "message"}, with a reason that becomes the
-// verdict's. Any other exit: our machinery failed, which says nothing about
+// verdict's. Exit 6: the machine's GPU failed. Any other exit: our machinery failed, which says nothing about
 // the model; the error is on standard error.
 package main
 
@@ -44,6 +48,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/autoresearch-go/autoresearch/gpu"
 	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 )
 
@@ -52,6 +57,7 @@ const (
 	exitOK    = 0
 	exitError = 1 // our machinery
 	exitFault = 2 // the model
+	exitGPU   = 6 // the GPU, or its driver
 )
 
 // Reasons why a model is at fault.
@@ -60,6 +66,7 @@ const (
 	reasonNotExportable = "not-exportable" // not a model that we can run
 	reasonNaN           = "nan"
 	reasonTimeout       = "timeout" // too slow to be measured
+	reasonOOM           = "oom"     // too large for the GPU
 )
 
 // fault is what is wrong with a model.
@@ -88,6 +95,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		result = f
 	} else if err != nil {
 		fmt.Fprintf(stderr, "evaluate: %v\n", err)
+		if _, ofGPU := gpu.FaultOf(err); ofGPU {
+			return exitGPU
+		}
 		return exitError
 	}
 	encoder := json.NewEncoder(stdout)
@@ -126,8 +136,14 @@ func dispatch(args []string, usage io.Writer) (any, error) {
 		flags.IntVar(&o.cores, "cores", 1, "CPU cores to use")
 		flags.Int64Var(&o.memory, "memory", 0, "`bytes` that this process may hold: a model that needs more is refused before it runs")
 		flags.StringVar(&o.kernels, "kernels", "", "instruction set of the kernels; by default the best one here")
+		flags.StringVar(&o.device, "device", "cpu", "what to compute on: cpu; cuda, the first GPU that this process sees; or cuda:UUID")
+		flags.StringVar(&o.precision, "precision", "", "of products on a GPU: float32, tfloat32 or bfloat16; by default "+gpuPrecision)
+		flags.StringVar(&o.cache, "cache", "", "`directory` of kernels that were compiled for the GPU")
+		if args[0] == "check" {
+			flags.IntVar(&o.cuts, "cuts", 0, "try this many positions instead of all, for models that take long; 0 is the proof")
+		}
 		if args[0] == "score" {
-			flags.Float64Var(&o.limit, "limit", maxSeconds, "CPU-`seconds` per core that a pass over one split may take")
+			flags.Float64Var(&o.limit, "limit", maxSeconds, "CPU-`seconds` per core, or seconds on a GPU, that a pass over one split may take")
 			flags.StringVar(&o.audit, "audit", "", "`directory` of the audit split, to measure audit_bpb too")
 			flags.StringVar(&o.proved, "proved", "", "graph `digest` that check has proved causal")
 		}

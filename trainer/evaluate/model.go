@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/autoresearch-go/autoresearch/gpu"
 	"github.com/autoresearch-go/autoresearch/trainer/harness/data"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 )
@@ -24,7 +25,7 @@ const (
 	maxElements   = 1 << 28  // of a tensor; so logits bound the batch, too
 	maxRunBytes   = 4 << 30  // memory for the intermediate values of one run
 	maxRunWork    = 1 << 42  // multiply-adds of one run
-	maxSeconds    = 300      // CPU-seconds per core of a pass over one text, and of the proof
+	maxSeconds    = 300      // CPU-seconds per core of a pass over one text, and of the proof; seconds on a GPU
 	maxMessage    = 1000     // bytes of what we say, which a model's names may be part of
 )
 
@@ -40,6 +41,7 @@ type model struct {
 	parameters int
 	digest     string
 	cores      int
+	onGPU      bool
 	seconds    time.Duration // spent in forward so far
 }
 
@@ -70,7 +72,7 @@ func (o evaluation) loadModel(V int) (*model, error) {
 	if err != nil {
 		return nil, faultf(reasonNotExportable, "reading %s: %v", filepath.Base(o.model), err)
 	}
-	m := &model{graph: graph, V: graph.Vocab(), digest: graph.Digest(), cores: o.cores}
+	m := &model{graph: graph, V: graph.Vocab(), digest: graph.Digest(), cores: o.cores, onGPU: o.onGPU()}
 	m.B, m.T = graph.BT()
 	for _, w := range graph.Weights() {
 		m.parameters += len(w.Data)
@@ -78,7 +80,7 @@ func (o evaluation) loadModel(V int) (*model, error) {
 	if err := m.checkSize(V); err != nil {
 		return nil, err
 	}
-	m.dev, err = tensor.Open(tensor.Config{Threads: o.cores, Kernels: o.kernels})
+	m.dev, err = tensor.Open(tensor.Config{Threads: o.cores, Kernels: o.kernels, Device: o.device, Precision: o.precisionOnGPU(), Cache: o.cache})
 	if err != nil {
 		return nil, fmt.Errorf("opening the device: %w", err)
 	}
@@ -113,9 +115,13 @@ func parse(file []byte, room int64) (*tensor.Graph, error) {
 
 // guarded makes a panic of f an error. No model should cause one; if one does,
 // it is the model that goes, not the campaign. What panics is on standard error.
+// A GPU's failure is an error of its own, which says whose it is.
 func guarded(f func() error) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
+		p := recover()
+		if _, ofGPU := gpu.FaultOf(p); ofGPU {
+			err = p.(error)
+		} else if p != nil {
 			fmt.Fprintf(os.Stderr, "evaluate: panic: %v\n%s", p, debug.Stack())
 			err = fmt.Errorf("it made the evaluator panic: %v", p)
 		}
@@ -144,14 +150,55 @@ func (m *model) forward(ids []int32) ([]float32, error) { return m.forwardAt(ids
 
 // forwardAt is forward for the logits at position at[b] of each row b only.
 func (m *model) forwardAt(ids []int32, at []int) ([]float32, error) {
-	start := time.Now()
 	var logits []float32
-	err := guarded(func() (err error) { logits, err = m.graph.RunAt(m.dev, ids, at); return })
+	err := m.timed(func() (err error) { logits, err = m.graph.RunAt(m.dev, ids, at); return })
+	return logits, err
+}
+
+// codes computes the code lengths, in nats, of the targets of the first positions
+// of ids [B, T]. One is NaN if its logits are not finite. On a GPU that is what
+// leaves it, instead of logits.
+func (m *model) codes(ids, targets []int32) ([]float64, error) {
+	var nats []float64
+	err := m.timed(func() (err error) { nats, err = m.graph.CodeLengths(m.dev, ids, targets); return })
+	return nats, err
+}
+
+// timed runs the graph, and says whose fault it is when that fails.
+func (m *model) timed(f func() error) error {
+	start := time.Now()
+	err := guarded(f)
 	m.seconds += time.Since(start)
-	if err != nil {
-		return nil, faultf(reasonNotExportable, "running the model: %v", err)
+	if err == nil {
+		return nil
 	}
-	return logits, nil
+	switch fault, ofGPU := gpu.FaultOf(err); {
+	case ofGPU && fault == gpu.ByMemory:
+		return faultf(reasonOOM, "running the model: %v; make it smaller", err)
+	case ofGPU && fault != gpu.ByProgram:
+		return fmt.Errorf("running the model: %w", err)
+	}
+	return faultf(reasonNotExportable, "running the model: %v", err)
+}
+
+// meter is what limits of time are counted by: CPU time per core, which says what
+// a model costs whatever else the machine does; on a GPU, which nobody shares and
+// where the processor only waits, wall time.
+func (m *model) meter() (spent func() float64) {
+	if m.onGPU {
+		start := time.Now()
+		return func() float64 { return time.Since(start).Seconds() }
+	}
+	start := cpuSeconds()
+	return func() float64 { return (cpuSeconds() - start) / float64(m.cores) }
+}
+
+// unit says in messages what a meter counts.
+func (m *model) unit() string {
+	if m.onGPU {
+		return "s on the GPU"
+	}
+	return fmt.Sprintf("s of CPU time on each of %d cores", m.cores)
 }
 
 // window fills row of ids [B, T] with the tokens from at to end-1, T of them at

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -15,20 +16,39 @@ import (
 type evaluation struct {
 	model, data string
 	audit       string  // directory of the audit split; empty is none
-	limit       float64 // CPU-seconds per core that one pass over a text may take
+	limit       float64 // CPU-seconds per core, or seconds on a GPU, that one pass over a text may take
 	memory      int64   // bytes that this process may hold; 0 bounds nothing
 	cores       int
 	kernels     string
 	proved      string // digest of a graph that need not be proved again
+	cuts        int    // how many positions check tries; 0 is all, a proof
+	device      string // "cpu", "cuda" or "cuda:" and a UUID
+	precision   string // on a GPU
+	cache       string // of compiled kernels
+}
+
+// gpuPrecision is the precision on a GPU unless one is asked for. A score in it is
+// that of a CPU to gpuTolerance; see TestScoreOnGPU.
+const gpuPrecision = "tfloat32"
+
+func (o evaluation) onGPU() bool { return strings.HasPrefix(o.device, "cuda") }
+
+// precisionOnGPU is empty on a CPU, which has one only.
+func (o evaluation) precisionOnGPU() string {
+	if o.onGPU() && o.precision == "" {
+		return gpuPrecision
+	}
+	return o.precision
 }
 
 // Check is the result of check.
 type Check struct {
-	GraphDigest string  `json:"graph_digest"` // for score --proved
-	Parameters  int     `json:"parameters"`   // weights that the graph uses
-	Context     int     `json:"context"`      // T, in tokens
-	Batch       int     `json:"batch"`        // B of the graph
-	Seconds     float64 `json:"seconds"`      // wall time of it all
+	GraphDigest string  `json:"graph_digest"`   // for score --proved
+	Parameters  int     `json:"parameters"`     // weights that the graph uses
+	Context     int     `json:"context"`        // T, in tokens
+	Batch       int     `json:"batch"`          // B of the graph
+	Seconds     float64 `json:"seconds"`        // wall time of it all
+	Cuts        int     `json:"cuts,omitempty"` // positions that were tried; left out for all of them, a proof
 }
 
 // Score is the result of score. Everything is exact but for the float32
@@ -46,9 +66,9 @@ type Score struct {
 	Seconds        float64 `json:"seconds"`         // wall time of it all
 	CPUSeconds     float64 `json:"cpu_seconds"`     // CPU time of it all
 	ForwardSeconds float64 `json:"forward_seconds"` // wall time of the forward pass over the validation text
-	// ValSeconds is the CPU time per core of the pass over the validation text,
-	// without start, proof and audit: what --limit bounds, and what a later
-	// evaluation's limit can be made from.
+	// ValSeconds is the CPU time per core (wall time on a GPU) of the pass over the
+	// validation text, without start, proof and audit: what --limit bounds, and what
+	// a later evaluation's limit can be made from.
 	ValSeconds float64 `json:"val_seconds"`
 }
 
@@ -61,10 +81,10 @@ func (o evaluation) check() (Check, error) {
 	}
 	defer text.Close()
 	defer m.close()
-	if err := proveCausal(m, m.sample(text), maxSeconds); err != nil {
+	if err := tryCausal(m, m.sample(text), maxSeconds, o.cuts); err != nil {
 		return Check{}, err
 	}
-	return Check{GraphDigest: m.digest, Parameters: m.parameters, Context: m.T, Batch: m.B, Seconds: time.Since(start).Seconds()}, nil
+	return Check{GraphDigest: m.digest, Parameters: m.parameters, Context: m.T, Batch: m.B, Cuts: o.cuts, Seconds: time.Since(start).Seconds()}, nil
 }
 
 // score judges a model and measures its val_bpb, and its audit_bpb if there is
@@ -92,13 +112,13 @@ func (o evaluation) score() (Score, error) {
 	}
 	s := Score{GraphDigest: m.digest, Parameters: m.parameters, Context: m.T, Proved: prove, Tokens: text.Len() - 1, Bytes: text.Bytes(1, text.Len())}
 	m.seconds = 0
-	began := cpuSeconds()
+	spent := m.meter()
 	bits, err := m.codeLength(text, o.cores, o.limit)
 	if err != nil {
 		return Score{}, err
 	}
 	s.ValBpb, s.Nats = bits/float64(s.Bytes), bits*math.Ln2
-	s.ForwardSeconds, s.ValSeconds = m.seconds.Seconds(), (cpuSeconds()-began)/float64(o.cores)
+	s.ForwardSeconds, s.ValSeconds = m.seconds.Seconds(), spent()
 	if audit != nil {
 		bits, err := m.codeLength(audit, o.cores, o.limit)
 		if err != nil {
@@ -169,10 +189,9 @@ func (m *model) sample(text *data.Split) []int32 {
 // padded, which changes nothing before the padding: the model is causal, and
 // its rows are independent.
 //
-// It may take limit CPU-seconds per core. CPU time says what a model costs
-// whatever else the machine does.
+// It may take limit seconds by the model's meter.
 func (m *model) codeLength(text *data.Split, cores int, limit float64) (float64, error) {
-	start := cpuSeconds()
+	spent := m.meter()
 	ids, targets := make([]int32, m.B*m.T), make([]int32, m.B*m.T)
 	inputs := text.Len() - 1
 	total := 0.0
@@ -181,21 +200,37 @@ func (m *model) codeLength(text *data.Split, cores int, limit float64) (float64,
 		for row := range m.B {
 			m.window(ids, row, text, at+row*m.T, inputs)
 		}
-		logits, err := m.forward(ids)
+		text.Read(targets[:n], at+1)
+		bits, err := m.bits(ids, targets[:n], cores)
 		if err != nil {
 			return 0, err
 		}
-		text.Read(targets[:n], at+1)
-		bits := codeLength(logits, targets[:n], m.V, cores)
 		if math.IsNaN(bits) || math.IsInf(bits, 0) {
 			return 0, faultf(reasonNaN, "the logits for the %d tokens from %d on are not finite", n, at+1)
 		}
 		total += bits
-		if spent := (cpuSeconds() - start) / float64(cores); spent > limit {
-			return 0, faultf(reasonTimeout, "the model is too slow: %d of %d tokens took %.2f s of CPU time on each of %d cores, and %.2f s are allowed for all; make it smaller", at+n, inputs, spent, cores, limit)
+		if spent := spent(); spent > limit {
+			return 0, faultf(reasonTimeout, "the model is too slow: %d of %d tokens took %.2f %s, and %.2f s are allowed for all; make it smaller", at+n, inputs, spent, m.unit(), limit)
 		}
 	}
 	return total, nil
+}
+
+// bits adds up the code lengths of targets, the first positions of ids [B, T]: on
+// a CPU by code that is ours alone, on a GPU by the kernel that does the same.
+func (m *model) bits(ids, targets []int32, cores int) (sum float64, err error) {
+	if !m.onGPU {
+		logits, err := m.forward(ids)
+		if err != nil {
+			return 0, err
+		}
+		return codeLength(logits, targets, m.V, cores), nil
+	}
+	nats, err := m.codes(ids, targets)
+	for _, n := range nats {
+		sum += n
+	}
+	return sum / math.Ln2, err
 }
 
 // cpuSeconds returns the CPU time of this process.
