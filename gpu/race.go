@@ -3,6 +3,7 @@
 package gpu
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -19,12 +20,19 @@ import (
 // gives the same bits each time. Two choices may differ in bits: who wants
 // those of an earlier process keeps Config.Cache.
 const (
-	// tunePerShape and tuneInAll bound the time that is spent on choosing.
-	tunePerShape = 150 * time.Millisecond
-	tuneInAll    = 4 * time.Second
-	// tuneFinalists are timed more than once.
+	// tuneInAll bounds the time that a process spends on choosing.
+	tuneInAll = 4 * time.Second
+	// tuneFinalists are timed a second time.
 	tuneFinalists = 4
-	tuneRounds    = 3
+)
+
+// Tests change these.
+var (
+	// tunePerShape bounds the time that choosing for one shape takes.
+	tunePerShape = 150 * time.Millisecond
+	// tuneLook is how long a variant runs to be timed, tuneLookAgain for each of
+	// the finalists. Events tell half a microsecond.
+	tuneLook, tuneLookAgain = 100 * time.Microsecond, time.Millisecond
 )
 
 // tuneSplits are the numbers of parts of K that are tried beside what the
@@ -76,45 +84,48 @@ func (t *tuner) recall(key string, offered []variant) (variant, bool) {
 	return c.variant, ok && slices.Contains(offered, c.variant)
 }
 
-// race times every variant once and the fastest of them again. Each is run once
-// before it counts: that loads its code.
+// entry is a variant that has run.
+type entry struct {
+	variant
+	took time.Duration
+}
+
+// race times every variant briefly and the fastest of them again. Each is run
+// once before it counts: that loads its code.
 func (t *tuner) race(offered []variant, run measure, began time.Time) (best variant, took time.Duration, ok bool) {
-	type entry struct {
-		variant
-		took time.Duration
-	}
+	late := func() bool { return t.now().Sub(began) >= tunePerShape }
 	var field []entry
-	late := func() bool { return len(field) > 0 && t.now().Sub(began) >= tunePerShape }
 	for _, v := range offered {
-		if late() {
+		if len(field) > 0 && late() {
 			break
 		}
-		if _, ok := run(v, 1); !ok {
-			continue
-		}
 		d, ok := run(v, 1)
-		if !ok {
-			continue
+		if ok {
+			d, ok = run(v, rounds(d, tuneLook))
 		}
-		i := len(field)
-		for field = append(field, entry{}); i > 0 && field[i-1].took > d; i-- {
-			field[i] = field[i-1]
+		if ok {
+			field = append(field, entry{v, d})
 		}
-		field[i] = entry{v, d}
 	}
 	if len(field) == 0 {
 		return variant{}, 0, false
 	}
+	slices.SortStableFunc(field, func(a, b entry) int { return cmp.Compare(a.took, b.took) })
 	best, took = field[0].variant, field[0].took
 	for i, e := range field[:min(tuneFinalists, len(field))] {
-		if t.now().Sub(began) >= tunePerShape {
+		if late() {
 			break
 		}
-		if d, ok := run(e.variant, tuneRounds); ok && (i == 0 || d < took) {
+		if d, ok := run(e.variant, rounds(e.took, tuneLookAgain)); ok && (i == 0 || d < took) {
 			best, took = e.variant, d
 		}
 	}
 	return best, took, true
+}
+
+// rounds is how often something that takes each fits into all, from 1 to 20.
+func rounds(each, all time.Duration) int {
+	return int(min(max(all/max(each, 1), 1), 20))
 }
 
 // splits lists variants to be offered beside the library's own. Where the result
