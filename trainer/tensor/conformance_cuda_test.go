@@ -15,8 +15,10 @@ import (
 // with the emulation's threads in both orders.
 func TestConformanceCUDA(t *testing.T) {
 	emulated.Use(t)
+	brief := false
 	emulated.Reversed(t, func(t *testing.T) {
-		tensortest.Run(t, tensortest.Options{Config: tensor.Config{Threads: 2, Device: "cuda"}})
+		tensortest.Run(t, tensortest.Options{Config: tensor.Config{Threads: 2, Device: "cuda"}, Brief: brief})
+		brief = true
 	})
 }
 
@@ -32,6 +34,7 @@ func TestConformanceCUDAMixed(t *testing.T) {
 				Config:    tensor.Config{Threads: 2, Device: "cuda", Precision: "bfloat16"},
 				Round:     bfloat16,
 				Stream:    stream,
+				Brief:     true,
 				Tolerance: 3000,
 			})
 		})
@@ -43,7 +46,7 @@ func TestConformanceCUDAMixed(t *testing.T) {
 func TestConformanceCUDADeferred(t *testing.T) {
 	defer tensor.DeferAll()()
 	emulated.Use(t)
-	tensortest.Run(t, tensortest.Options{Config: tensor.Config{Threads: 2, Device: "cuda"}})
+	tensortest.Run(t, tensortest.Options{Config: tensor.Config{Threads: 2, Device: "cuda"}, Brief: true})
 }
 
 // bfloat16 rounds to nearest, ties to even.

@@ -41,12 +41,14 @@ type accelerator struct {
 	precision string
 	temps     []gpu.Ptr // of the call that runs
 	late      []*call   // deferred in this step
-	eager     bool      // nothing is deferred
-	stage     arena     // copies on the host, of the call that runs
-	running   bool      // Go code of an operation runs on such copies
-	bits      []uint16  // room for a copy in bfloat16
-	onHost    map[string]int
-	force     map[string]bool // see HostOpsVariable
+	// How many more gradients than one have a block: see call.pass.
+	shared  map[gpu.Ptr]int
+	eager   bool     // nothing is deferred
+	stage   arena    // copies on the host, of the call that runs
+	running bool     // Go code of an operation runs on such copies
+	bits    []uint16 // room for a copy in bfloat16
+	onHost  map[string]int
+	force   map[string]bool // see HostOpsVariable
 }
 
 // openAccelerator opens the GPU that cfg names, if it names one.
@@ -61,7 +63,7 @@ func openAccelerator(cfg Config) (*accelerator, error) {
 	if kind != "cuda" {
 		return nil, fmt.Errorf("device %q: want cpu, cuda or cuda:UUID", cfg.Device)
 	}
-	a := &accelerator{precision: cfg.Precision, onHost: map[string]int{}, force: map[string]bool{}}
+	a := &accelerator{precision: cfg.Precision, onHost: map[string]int{}, force: map[string]bool{}, shared: map[gpu.Ptr]int{}}
 	for op := range strings.SplitSeq(os.Getenv(HostOpsVariable), ",") {
 		a.force[op] = op != ""
 	}

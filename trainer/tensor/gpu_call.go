@@ -65,7 +65,8 @@ func (c *call) idsOf(i, n int) block {
 // result is the output, to be overwritten in forward and read in backward.
 func (c *call) result() block { return c.out.block() }
 
-// grad is the gradient of the output, in backward.
+// grad is the gradient of the output, in backward. Others may share it: it is to
+// be read only.
 func (c *call) grad() block { return c.out.gradMem }
 
 // gradAs is grad in the type asked for.
@@ -90,6 +91,7 @@ func (c *call) gradOf(i int) (g block, fresh bool) {
 		t.gradMem = c.dev.acc.alloc(t.size, t.mem.typ)
 		return t.gradMem, true
 	}
+	c.dev.acc.own(&t.gradMem)
 	fresh, t.gradStale = t.gradStale, false
 	return t.gradMem, fresh
 }
@@ -116,20 +118,19 @@ func (c *call) addGrad(i int, g block) {
 }
 
 // pass (op.go) gives the gradient of the output on to an input of that size,
-// unchanged: without a copy where it can.
+// unchanged. Where it is the first that the input gets, both share it until one
+// of them changes: an addition passes one gradient to both sides, and by the time
+// that more is added to one of them the other has been used up.
 
 // passBlock is pass on a GPU.
-func (c *call) passBlock(t *Tensor) {
-	if t.gradMem.none() && t.kind == kindStep && t.mem.typ == c.out.gradMem.typ {
-		t.gradMem, c.out.gradMem = c.out.gradMem, block{} // moved: Backward must not free it
+func (c *call) passBlock(i int) {
+	t, g := c.in[i], c.out.gradMem
+	if t.gradMem.none() && t.kind == kindStep && t.mem.typ == g.typ {
+		t.gradMem = g
+		c.dev.acc.shared[g.at]++
 		return
 	}
-	for i := range c.in {
-		if c.in[i] == t {
-			c.addGrad(i, c.grad())
-			return
-		}
-	}
+	c.addGrad(i, g)
 }
 
 // keep allocates block k of what backward needs from forward, k from 0 to 3,

@@ -130,11 +130,26 @@ func (a *accelerator) soil(b block) {
 	a.dev.CopyIn(b.at, unsafe.Pointer(&x[0]), b.bytes())
 }
 
-// free gives a block back, if there is one, and forgets it.
+// free gives a block back, if there is one that nobody else shares, and forgets
+// it.
 func (a *accelerator) free(b *block) {
-	if b.at != 0 {
+	if n := a.shared[b.at]; n > 1 {
+		a.shared[b.at] = n - 1
+	} else if n == 1 {
+		delete(a.shared, b.at)
+	} else if b.at != 0 {
 		a.dev.Free(b.at)
-		*b = block{}
+	}
+	*b = block{}
+}
+
+// own makes a shared block b's alone, with the same contents.
+func (a *accelerator) own(b *block) {
+	if a.shared[b.at] > 0 {
+		c := a.alloc(b.n, b.typ)
+		a.dev.Copy(c.at, b.at, b.bytes())
+		a.free(b)
+		*b = c
 	}
 }
 

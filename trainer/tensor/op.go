@@ -154,7 +154,7 @@ func (c *call) pass(i int) {
 		return
 	}
 	if a := c.dev.acc; a != nil && !a.running {
-		c.passBlock(t)
+		c.passBlock(i)
 		return
 	}
 	if t.grad == nil && t.kind == kindStep && c.dout != nil {

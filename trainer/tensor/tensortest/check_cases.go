@@ -168,7 +168,7 @@ func (s *suite) nanRule(t *testing.T, r *rig) {
 		}
 		base, shape := r.run()
 		for k, a := range r.arrays {
-			for i := 0; i < len(a.X); i += 1 + len(a.X)/r.poisons(len(base)) {
+			for i := 0; i < len(a.X); i += 1 + len(a.X)/s.poisons(len(base)) {
 				old := a.X[i]
 				a.X[i] = math.NaN()
 				out, _ := r.run()
@@ -185,4 +185,9 @@ func (s *suite) nanRule(t *testing.T, r *rig) {
 	}
 }
 
-func (r *rig) poisons(outputs int) int { return max(5, min(40, 40000/outputs)) }
+func (s *suite) poisons(outputs int) int {
+	if s.Brief {
+		return 4
+	}
+	return max(5, min(40, 40000/outputs))
+}

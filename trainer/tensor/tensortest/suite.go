@@ -43,6 +43,9 @@ type Options struct {
 	// Round is what the backend makes of inputs before it computes with them,
 	// so that the oracle computes with the same; nil changes nothing.
 	Round func(x float64) float64
+	// Brief looks at fewer elements for the NaN rule: for a backend that is tested
+	// in several ways.
+	Brief bool
 	// Stream has inputs come out of a product, as in the middle of a model: in
 	// mixed precision they are of the type of its stream then, else they are
 	// Params.
