@@ -18,6 +18,7 @@ import (
 	"github.com/autoresearch-go/autoresearch/activities/ledger"
 	"github.com/autoresearch-go/autoresearch/activities/proposer"
 	"github.com/autoresearch-go/autoresearch/activities/repo"
+	"github.com/autoresearch-go/autoresearch/activities/target"
 )
 
 // The types of the application errors that activities return. A workflow tells
@@ -41,6 +42,7 @@ const (
 	ErrProposer         = "Proposer"         // the proposer refuses until somebody changes something: a wrong key, an unknown model
 
 	ErrDiskFull     = "DiskFull"     // retried: somebody will free some space; refused by Prepare
+	ErrGPU          = "GPU"          // retried: the slot's GPU is busy or out of use; another slot takes the work, or this one later
 	ErrGitBusy      = "GitBusy"      // retried: another git process holds a lock
 	ErrProposerBusy = "ProposerBusy" // retried, when the proposer says: a server that is down or has too much to do
 )
@@ -70,6 +72,7 @@ func edge(err error) error {
 	var r *refusal
 	var app *temporal.ApplicationError
 	var wait *proposer.WaitError
+	var gpu *unfit
 	switch {
 	case err == nil:
 		return nil
@@ -77,6 +80,8 @@ func edge(err error) error {
 		return err // decided already, or the SDK's own
 	case errors.As(err, &r):
 		return fatal(r.kind, err)
+	case errors.As(err, &gpu), errors.Is(err, target.ErrGPU):
+		return waiting(ErrGPU, err, elsewhere)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return passing(ErrDiskFull, err)
 	case errors.Is(err, proposer.ErrRefused):
@@ -109,6 +114,10 @@ func fatal(kind string, err error) error {
 func passing(kind string, err error) error {
 	return temporal.NewApplicationErrorWithOptions(redact(err.Error()), kind, temporal.ApplicationErrorOptions{})
 }
+
+// elsewhere is when another slot may take what a GPU could not do. The slot of
+// that GPU does not ask for it.
+const elsewhere = time.Second
 
 // longestWait bounds what a server may ask for: it may be mistaken.
 const longestWait = time.Hour

@@ -31,6 +31,9 @@ func (a *Train) evaluate(ctx context.Context, in EvaluateInput) (EvaluateResult,
 	if err := checkNumbers(in.Campaign, in.Number, in.Run); err != nil || in.Measurement.Failure != nil {
 		return result, err // a run that failed has no model to measure
 	}
+	if err := a.checkDevice(in.Campaign); err != nil {
+		return result, err
+	}
 	run := attempts{a.Home, in.Campaign.Tag(), in.Number, in.Revision, in.Run}
 	key := run.key("evaluation.json")
 	if found, err := readJSON(ctx, a.Store, key, &result); found || err != nil {
@@ -77,17 +80,21 @@ func (a *Train) score(ctx context.Context, in EvaluateInput, run attempts) (scor
 			spent += time.Duration(in.Measurement.SlotSeconds * float64(time.Second))
 		}
 	}()
-	score, err = a.runEvaluator(ctx, in, run)
+	if a.GPU == nil {
+		score, err = a.runEvaluator(ctx, in, run, nil)
+		return score, 0, err
+	}
+	score, err = a.GPU.evaluate(ctx, func(gpu *target.GPU) (target.Score, error) { return a.runEvaluator(ctx, in, run, gpu) })
 	return score, 0, err
 }
 
 // runEvaluator builds and runs the program that scores a model.
-func (a *Train) runEvaluator(ctx context.Context, in EvaluateInput, run attempts) (target.Score, error) {
+func (a *Train) runEvaluator(ctx context.Context, in EvaluateInput, run attempts, gpu *target.GPU) (target.Score, error) {
 	t, err := a.target(in.Campaign)
 	if err != nil {
 		return target.Score{}, err
 	}
-	evaluator, failure, err := build(ctx, a.Home, a.Store, t, in.Campaign.Evaluator, target.Evaluator)
+	evaluator, failure, err := build(ctx, a.Home, a.Store, t, in.Campaign.Evaluator, target.Evaluator.On(gpu != nil))
 	if failure != nil {
 		err = refuse(ErrTarget, "the evaluator of target %s does not build: %s", t.Name(), failure.Message)
 	}
@@ -114,7 +121,7 @@ func (a *Train) runEvaluator(ctx context.Context, in EvaluateInput, run attempts
 	var log bytes.Buffer
 	score, err := t.Evaluate(ctx, target.EvaluateSpec{
 		ID: a.slotID() + filepath.Base(dir), Evaluator: evaluator, Model: model, Val: filepath.Join(data, "val"), Audit: audit, Reference: in.Reference,
-		Proved: in.GraphDigest, Cores: a.cores(in.Campaign), Memory: a.Memory, Dir: dir, Log: &log,
+		Proved: in.GraphDigest, Cores: a.cores(in.Campaign), Memory: a.Memory, GPU: gpu, Dir: dir, Log: &log,
 	})
 	if log.Len() > 0 && ctx.Err() == nil {
 		err = errors.Join(err, putText(ctx, a.Store, run.key("evaluate.log"), log.Bytes()))

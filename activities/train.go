@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -24,7 +25,8 @@ import (
 // A run is paid for once. Its record, run-<k>.json, is written when everything
 // else of it is stored, and whoever asks again gets that; but for a model that
 // was lost with the disk it was on (TrainInput.Again). A run that was cut
-// short goes on from its last checkpoint, in a directory of its own.
+// short goes on from its last checkpoint, in a directory of its own. One that a
+// GPU has spoilt is no run at all, and is done again (gpu_run.go).
 //
 // A process may serve several slots, each with a Train of its own over the same
 // home. One lock per slot sees to it that nothing else trains there meanwhile,
@@ -38,6 +40,7 @@ type Train struct {
 	Slot    string          // the slot's own task queue; no other slot of the home has it
 	Cores   int             // of the slot, for campaigns that do not say; at least 1
 	Memory  int64           // bytes a run may hold; 0 leaves it to the target
+	GPU     *GPU            // of the slot; nil is the CPU
 	Tenancy Tenancy         // who has the slot, and since when
 }
 
@@ -56,6 +59,9 @@ func (a *Train) Train(ctx context.Context, in TrainInput) (TrainResult, error) {
 
 func (a *Train) train(ctx context.Context, in TrainInput) (runRecord, error) {
 	if err := checkNumbers(in.Campaign, in.Number, in.Run); err != nil {
+		return runRecord{}, err
+	}
+	if err := a.checkDevice(in.Campaign); err != nil {
 		return runRecord{}, err
 	}
 	run := attempts{a.Home, in.Campaign.Tag(), in.Number, in.Revision, in.Run}
@@ -78,13 +84,19 @@ func (a *Train) train(ctx context.Context, in TrainInput) (runRecord, error) {
 	idle := a.Tenancy.train(run.prefix())
 	good := false
 	defer func() { a.Tenancy.trained(good) }()
-	result, err := a.attempt(running, in, run, beat)
+	var result target.Record
+	var seen *experiment.GPU
+	if a.GPU != nil {
+		result, seen, err = a.onGPU(running, in, run, beat)
+	} else {
+		result, err = a.attempt(running, in, run, beat, nil)
+	}
 	if err != nil {
 		return runRecord{}, fmt.Errorf("training experiment %d, run %d: %w", in.Number, in.Run, stopped(running, err))
 	}
 	// From here on the worker's stopping does not matter: the run is over, and
 	// to store it takes a moment.
-	record, err := a.keep(ctx, in, run, result, idle)
+	record, err := a.keep(ctx, in, run, result, seen, idle)
 	good = err == nil && record.Measurement.Failure == nil
 	return record, err
 }
@@ -104,13 +116,23 @@ func (a *Train) recorded(ctx context.Context, in TrainInput, run attempts) (reco
 	return record, found, nil
 }
 
-// attempt runs the candidate, from where earlier attempts have come to.
-func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *heartbeat) (target.Record, error) {
+// checkDevice refuses a run that has come to the wrong kind of slot: its scores
+// would not compare with the others'.
+func (a *Train) checkDevice(c experiment.Campaign) error {
+	if on := a.GPU != nil; on != c.Settings.OnGPU() {
+		return refuse(ErrInvalidInput, "campaign %s trains on %s, and the slot %s does not", c.Tag(), cmp.Or(c.Settings.Device, experiment.CPU), a.Slot)
+	}
+	return nil
+}
+
+// attempt runs the candidate, from where earlier attempts have come to. gpu is
+// nil on the CPU.
+func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *heartbeat, gpu *target.GPU) (target.Record, error) {
 	t, err := a.target(in.Campaign)
 	if err != nil {
 		return target.Record{}, err
 	}
-	program, failure, err := build(ctx, a.Home, a.Store, t, in.Source, target.Candidate)
+	program, failure, err := build(ctx, a.Home, a.Store, t, in.Source, target.Candidate.On(gpu != nil))
 	if failure != nil || err != nil {
 		return target.Record{Failure: failure}, err
 	}
@@ -131,7 +153,7 @@ func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *
 	return t.Train(ctx, target.TrainSpec{
 		ID: a.slotID() + filepath.Base(filepath.Dir(dir)) + "/" + filepath.Base(dir), Program: program, Dir: dir,
 		Train: filepath.Join(data, "train"), Seed: in.Seed, Budget: budget, Cores: a.cores(in.Campaign), Memory: a.Memory,
-		Resume: earlier, Log: log,
+		Resume: earlier, GPU: gpu, Log: log,
 	}, func(p target.Progress) {
 		beat.set(Progress{
 			Step: p.Step, Loss: p.Loss, ChargedSeconds: p.ChargedSeconds, BudgetSeconds: budget.Seconds(),
@@ -150,16 +172,18 @@ func (a *Train) cores(c experiment.Campaign) int {
 }
 
 // keep stores a run: its files first, its record last.
-func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.Record, idle time.Duration) (runRecord, error) {
+func (a *Train) keep(ctx context.Context, in TrainInput, run attempts, r target.Record, seen *experiment.GPU, idle time.Duration) (runRecord, error) {
 	record := runRecord{Source: in.Source, TrainResult: TrainResult{
 		Slot: a.Slot,
 		Measurement: experiment.Measurement{
 			Seed: in.Seed, ChargedSeconds: inMillis(r.ChargedSeconds), WallSeconds: inMillis(r.WallSeconds), Tokens: r.Tokens, Steps: r.Steps,
 			Parameters: r.Parameters, PeakBytes: r.PeakBytes, Attempts: max(1, run.count()), Failure: r.Failure,
-			IdleSeconds: inMillis(idle.Seconds()), Slot: a.Slot, Class: r.Class, Sandbox: r.Sandbox,
+			IdleSeconds: inMillis(idle.Seconds()), Slot: a.Slot, Class: r.Class, Sandbox: r.Sandbox, GPU: seen,
 		},
 	}}
-	if r.Class == "" {
+	if r.Class == "" && a.GPU != nil {
+		record.Measurement.Class = a.GPU.Class
+	} else if r.Class == "" {
 		record.Measurement.Class = target.CPUClass(a.cores(in.Campaign))
 	}
 	if r.Failure != nil {

@@ -118,6 +118,34 @@ func (r attempts) list() (numbers []int) {
 	return numbers
 }
 
+// void takes back the newest attempt: nothing of it is built on, and it is no
+// attempt. It is counted, also for a worker of this home that comes later.
+func (r attempts) void() {
+	if list := r.list(); len(list) > 0 {
+		r.tally(voidFile)
+		removeWithNeighbours(r.dir(list[len(list)-1]))
+	}
+}
+
+// Counts of a run, in files beside its attempts; no attempt has their names.
+const (
+	voidFile  = "void"  // attempts that did not count
+	blameFile = "blame" // attempts that blamed their GPU
+)
+
+// tally counts one more.
+func (r attempts) tally(file string) (n int) {
+	n = r.counted(file) + 1
+	_ = os.WriteFile(r.prefix()+file, []byte(strconv.Itoa(n)), 0o644) // it is a figure for people, and a bound
+	return n
+}
+
+func (r attempts) counted(file string) int {
+	b, _ := os.ReadFile(r.prefix() + file) // none yet
+	n, _ := strconv.Atoi(string(b))
+	return n
+}
+
 func (r attempts) count() int { return len(r.list()) }
 
 func (r attempts) dir(n int) string { return r.home.Run(r.tag, r.number, r.revision, r.k, n) }
@@ -221,12 +249,18 @@ func (r attempts) removeCheckpoints() {
 // remove frees everything of the run.
 func (r attempts) remove() {
 	for _, n := range r.list() {
-		dir := r.dir(n)
-		entries, _ := os.ReadDir(filepath.Dir(dir))
-		for _, e := range entries {
-			if e.Name() == filepath.Base(dir) || strings.HasPrefix(e.Name(), filepath.Base(dir)+".") {
-				_ = os.RemoveAll(filepath.Join(filepath.Dir(dir), e.Name()))
-			}
+		removeWithNeighbours(r.dir(n))
+	}
+	_ = os.Remove(r.prefix() + voidFile)
+	_ = os.Remove(r.prefix() + blameFile)
+}
+
+// removeWithNeighbours removes a directory and the files that have its name.
+func removeWithNeighbours(dir string) {
+	entries, _ := os.ReadDir(filepath.Dir(dir))
+	for _, e := range entries {
+		if e.Name() == filepath.Base(dir) || strings.HasPrefix(e.Name(), filepath.Base(dir)+".") {
+			_ = os.RemoveAll(filepath.Join(filepath.Dir(dir), e.Name()))
 		}
 	}
 }
