@@ -36,15 +36,15 @@ func research(ctx context.Context, cfg Config) (*activities.Research, error) {
 	return a, nil
 }
 
-// train puts a slot's activities together.
-func train(cfg Config, queue string) *activities.Train {
+// train puts together the activities of one of so many slots.
+func train(cfg Config, queue string, slots int) *activities.Train {
 	return &activities.Train{
 		Home:    cfg.Home,
 		Store:   artifact.NewFile(cfg.Home.Artifacts()),
 		Targets: targets(cfg),
 		Slot:    queue,
 		Cores:   cfg.Cores,
-		Memory:  memory(cfg.Slots),
+		Memory:  memory(slots),
 		Sandbox: cfg.box,
 	}
 }

@@ -46,13 +46,11 @@ func TestProposers(t *testing.T) {
 // Slots that share a machine share its memory; one that is alone has the
 // target's own bound.
 func TestTrainOfASlot(t *testing.T) {
-	cfg := Config{Home: experiment.Home(t.TempDir()), Slots: 1, Cores: 2}
-	alone := train(cfg, "train-cpu@vm/0")
+	cfg := Config{Home: experiment.Home(t.TempDir()), Cores: 2}
+	alone := train(cfg, "train-cpu@vm/0", 1)
 	require.Zero(t, alone.Memory)
 	require.Equal(t, "train-cpu@vm/0", alone.Slot)
-	cfg.Slots = 2
-	two := train(cfg, "train-cpu@vm/0").Memory
-	cfg.Slots = 4
-	four := train(cfg, "train-cpu@vm/0").Memory
+	two := train(cfg, "train-cpu@vm/0", 2).Memory
+	four := train(cfg, "train-cpu@vm/0", 4).Memory
 	require.InDelta(t, two/2, four, 2)
 }

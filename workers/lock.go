@@ -33,19 +33,34 @@ func (e *InUseError) Hint() string {
 
 // lock takes a role's slot in the place, for as long as this process lives or
 // until release.
-func (p place) lock(role Role, slot int) (release func(), err error) {
-	path := p.lockPath(role, slot)
+func (p place) lock(role Role, s seat) (release func(), err error) {
+	if role == TrainCUDA {
+		return lockGPU(gpuLocks, string(s))
+	}
+	path := p.lockPath(role, s)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("open the lock of the home: %w", err)
 	}
+	pid, err := flock(f)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, &InUseError{role, p.home, pid}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the home with %s (does this file system support flock?): %w", path, err)
+	}
+	return func() { f.Close() }, nil
+}
+
+// flock locks a file and writes our pid into it, or closes it. If somebody else
+// has it, holder is what that one has written, and the error EWOULDBLOCK.
+func flock(f *os.File) (holder string, err error) {
 	for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	}
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // only for the message
-		f.Close()
-		return nil, &InUseError{role, p.home, strings.TrimSpace(string(pid))}
+		holder = strings.TrimSpace(string(pid))
 	}
 	if err == nil {
 		// The pid is for people; the lock is the truth.
@@ -53,9 +68,8 @@ func (p place) lock(role Role, slot int) (release func(), err error) {
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock the home with %s (does this file system support flock?): %w", path, err)
 	}
-	return func() { f.Close() }, nil
+	return holder, err
 }
 
 func writePID(f *os.File) error {

@@ -39,7 +39,7 @@ const neighbourGone = 75 * time.Second
 // checkNeighbours looks for workers of other homes. Two that start in the same
 // moment do not see each other.
 func (p place) checkNeighbours(ctx context.Context, c client.Client, namespace string) error {
-	for _, queue := range []string{workflows.ResearchQueue, workflows.TrainQueue} {
+	for _, queue := range []string{workflows.ResearchQueue, workflows.TrainQueue, workflows.CUDAQueue} {
 		described, err := c.DescribeTaskQueue(ctx, queue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
 		if err != nil {
 			return fmt.Errorf("look for other workers of the queue %s: %w", queue, err)
@@ -56,7 +56,7 @@ func (p place) checkNeighbours(ctx context.Context, c client.Client, namespace s
 
 // neighbour says whether an identity is that of a worker of another home.
 func (p place) neighbour(identity string) bool {
-	parts := strings.Split(identity, "/") // role@host/home-slot/process
+	parts := strings.Split(identity, "/") // role@host/home-seat/process
 	if len(parts) != 3 {
 		return false
 	}

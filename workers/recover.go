@@ -3,6 +3,7 @@ package workers
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,18 +17,17 @@ import (
 )
 
 // recovery fails the activities that dead workers of this role, home and host
-// seem to run. We hold the locks of our slots, from 0 on, so nobody else has
-// any of them. An earlier process may have had more; whether one of those is
-// dead, its lock tells. Nobody takes it meanwhile who has not slot 0, which is
-// ours.
+// seem to run. We hold the locks of our slots, so nobody else has any of them. An
+// earlier process may have had others; whether one of those is dead, its lock
+// tells.
 type recovery struct {
 	client    client.Client
 	namespace string
 	place     place
 	role      Role
-	slots     int // ours
+	mine      []seat
 	logger    log.Logger
-	clear     func(ctx context.Context, slot int) error // ends what is left on a slot that nobody serves; nil if there is nothing to end
+	clear     func(ctx context.Context, s seat) error // ends what is left on a slot that nobody serves; nil if there is nothing to end
 }
 
 // recoveryPasses are the pauses before each look. The first is at once. Later
@@ -93,23 +93,24 @@ func (r recovery) recover(ctx context.Context, id, run string) error {
 
 // foreign says whether an activity is held by a worker of this role, home and
 // host that is not us, and on which slot.
-func (r recovery) foreign(a *workflowpb.PendingActivityInfo) (slot int, ok bool) {
+func (r recovery) foreign(a *workflowpb.PendingActivityInfo) (s seat, ok bool) {
 	switch a.GetState() {
 	case enumspb.PENDING_ACTIVITY_STATE_STARTED, enumspb.PENDING_ACTIVITY_STATE_CANCEL_REQUESTED:
 		who := a.GetLastWorkerIdentity()
-		slot, ok = r.place.slotOf(r.role, who)
-		return slot, ok && who != r.place.identity(r.role, slot)
+		s, ok = r.place.slotOf(r.role, who)
+		return s, ok && who != r.place.identity(r.role, s)
 	}
-	return 0, false
+	return "", false
 }
 
 // giveBack fails an activity in the name of the worker that holds it, if that is
 // dead: if the lock of its slot is ours, or free.
-func (r recovery) giveBack(ctx context.Context, slot int, id, run string, a *workflowpb.PendingActivityInfo) error {
-	if slot >= r.slots {
+func (r recovery) giveBack(ctx context.Context, slot seat, id, run string, a *workflowpb.PendingActivityInfo) error {
+	if !slices.Contains(r.mine, slot) {
 		release, err := r.place.lock(r.role, slot)
 		var alive *InUseError
-		if errors.As(err, &alive) {
+		var elsewhere *GPUInUseError
+		if errors.As(err, &alive) || errors.As(err, &elsewhere) {
 			return nil // it is stopping, or starting
 		}
 		if err != nil {

@@ -24,9 +24,30 @@ type Role string
 
 // The roles.
 const (
-	Research Role = "research"
-	Train    Role = "train-cpu"
+	Research  Role = "research"
+	Train     Role = "train-cpu"
+	TrainCUDA Role = "train-cuda"
 )
+
+// seat is the name of a slot within its role: "" for the first of a home's CPU
+// slots, then "1" and so on; and the UUID of a slot's GPU.
+type seat string
+
+// nth is the seat of a CPU slot, counted from 0.
+func nth(n int) seat {
+	if n == 0 {
+		return ""
+	}
+	return seat(strconv.Itoa(n))
+}
+
+// suffix is the seat as a part of names.
+func (s seat) suffix() string {
+	if s == "" {
+		return ""
+	}
+	return "-" + string(s)
+}
 
 // place is where workers work: a home on a host. Its names appear in Temporal.
 type place struct {
@@ -73,55 +94,54 @@ func makeHomeID(path string) error {
 }
 
 // A role may be served several times in a place: Train once per slot, counted
-// from 0. The research worker is alone and has the number 0. What has the number
-// 0 is named after the role and the place alone.
+// from 0, and TrainCUDA once per GPU. The research worker is alone and has the
+// seat "". What has that is named after the role and the place alone.
 
 // lockPath is the file that the one worker of a role and slot holds. Hosts
-// (containers, say) that share a home have slots of their own.
-func (p place) lockPath(role Role, slot int) string {
+// (containers, say) that share a home have slots of their own; but a GPU is one
+// for all homes (gpulock.go).
+func (p place) lockPath(role Role, s seat) string {
 	if role == Research {
 		return p.home.Lock()
 	}
-	return filepath.Join(string(p.home), fmt.Sprintf("%s%s@%s.lock", role, suffix(slot), p.host))
+	return filepath.Join(string(p.home), fmt.Sprintf("%s%s@%s.lock", role, s.suffix(), p.host))
 }
 
-// slotQueue is the task queue of a CPU slot of the place.
-func (p place) slotQueue(slot int) string {
-	return fmt.Sprintf("%s@%s/%s%s", workflows.TrainQueue, p.host, p.hash, suffix(slot))
-}
-
-func suffix(slot int) string {
-	if slot == 0 {
-		return ""
+// slotQueue is the task queue of one slot of the place.
+func (p place) slotQueue(role Role, s seat) string {
+	if role == TrainCUDA {
+		return fmt.Sprintf("%s@%s/%s", workflows.CUDAQueue, p.host, s)
 	}
-	return fmt.Sprintf("-%d", slot)
+	return fmt.Sprintf("%s@%s/%s%s", workflows.TrainQueue, p.host, p.hash, s.suffix())
 }
 
 // identityPrefix is shared by all workers that a role and slot has had in this
 // place, and by nobody else: whoever holds the lock is the only one that lives.
-func (p place) identityPrefix(role Role, slot int) string {
-	return fmt.Sprintf("%s@%s/%s%s/", role, p.host, p.hash, suffix(slot))
+func (p place) identityPrefix(role Role, s seat) string {
+	return fmt.Sprintf("%s@%s/%s%s/", role, p.host, p.hash, s.suffix())
 }
 
 // identity is one worker of this process. The pid alone would not do: it comes
 // again, in a container always.
-func (p place) identity(role Role, slot int) string {
-	return fmt.Sprintf("%s%d-%s", p.identityPrefix(role, slot), os.Getpid(), strconv.FormatInt(processStart.UnixMilli(), 36))
+func (p place) identity(role Role, s seat) string {
+	return fmt.Sprintf("%s%d-%s", p.identityPrefix(role, s), os.Getpid(), strconv.FormatInt(processStart.UnixMilli(), 36))
 }
 
 // slotOf says which slot an identity has, if it is that of a worker of this role
 // and place.
-func (p place) slotOf(role Role, identity string) (slot int, ok bool) {
-	parts := strings.Split(identity, "/") // role@host/home-slot/process
+func (p place) slotOf(role Role, identity string) (s seat, ok bool) {
+	parts := strings.Split(identity, "/") // role@host/home-seat/process
 	if len(parts) != 3 {
-		return 0, false
+		return "", false
 	}
-	if _, number, numbered := strings.Cut(parts[1], "-"); numbered {
-		if slot, _ = strconv.Atoi(number); slot <= 0 {
-			return 0, false
-		}
+	_, name, named := strings.Cut(parts[1], "-")
+	switch n, _ := strconv.Atoi(name); {
+	case role == TrainCUDA:
+		ok = name != ""
+	default:
+		ok = !named || n > 0 && nth(n) == seat(name)
 	}
-	return slot, strings.HasPrefix(identity, p.identityPrefix(role, slot))
+	return seat(name), ok && strings.HasPrefix(identity, p.identityPrefix(role, seat(name)))
 }
 
 // buildID names the code of a worker in every task that it completes. The SDK's

@@ -56,43 +56,43 @@ func TestWhoIsForeign(t *testing.T) {
 		state    enumspb.PendingActivityState
 		slot     int // -1: nobody's
 	}{
-		"an earlier process":                      {Research, here.identityPrefix(Research, 0) + earlier, started, 0},
-		"one that was to cancel":                  {Research, here.identityPrefix(Research, 0) + earlier, cancelled, 0},
-		"waits for its next attempt":              {Research, here.identityPrefix(Research, 0) + earlier, scheduled, -1},
-		"ourselves":                               {Research, here.identity(Research, 0), started, -1},
-		"the train worker of this home":           {Research, here.identityPrefix(Train, 0) + earlier, started, -1},
-		"another home on this host":               {Research, other.identityPrefix(Research, 0) + earlier, started, -1},
-		"this home on another host":               {Research, elsewhere.identityPrefix(Research, 0) + earlier, started, -1},
+		"an earlier process":                      {Research, here.identityPrefix(Research, nth(0)) + earlier, started, 0},
+		"one that was to cancel":                  {Research, here.identityPrefix(Research, nth(0)) + earlier, cancelled, 0},
+		"waits for its next attempt":              {Research, here.identityPrefix(Research, nth(0)) + earlier, scheduled, -1},
+		"ourselves":                               {Research, here.identity(Research, nth(0)), started, -1},
+		"the train worker of this home":           {Research, here.identityPrefix(Train, nth(0)) + earlier, started, -1},
+		"another home on this host":               {Research, other.identityPrefix(Research, nth(0)) + earlier, started, -1},
+		"this home on another host":               {Research, elsewhere.identityPrefix(Research, nth(0)) + earlier, started, -1},
 		"a worker that names itself as others do": {Research, "1234@vm@", started, -1},
-		"an earlier first slot":                   {Train, here.identityPrefix(Train, 0) + earlier, started, 0},
-		"an earlier slot":                         {Train, here.identityPrefix(Train, 12) + earlier, started, 12},
-		"our own slot":                            {Train, here.identity(Train, 1), started, -1},
-		"a slot of another home":                  {Train, other.identityPrefix(Train, 1) + earlier, started, -1},
-		"a slot of another host":                  {Train, elsewhere.identityPrefix(Train, 1) + earlier, started, -1},
+		"an earlier first slot":                   {Train, here.identityPrefix(Train, nth(0)) + earlier, started, 0},
+		"an earlier slot":                         {Train, here.identityPrefix(Train, nth(12)) + earlier, started, 12},
+		"our own slot":                            {Train, here.identity(Train, nth(1)), started, -1},
+		"a slot of another home":                  {Train, other.identityPrefix(Train, nth(1)) + earlier, started, -1},
+		"a slot of another host":                  {Train, elsewhere.identityPrefix(Train, nth(1)) + earlier, started, -1},
 		"a slot that no process has":              {Train, "train-cpu@vm-1/" + here.hash + "-x/" + earlier, started, -1},
 		"a slot with another name for the first":  {Train, "train-cpu@vm-1/" + here.hash + "-0/" + earlier, started, -1},
 	} {
-		r := recovery{place: here, role: tc.role, slots: 2}
+		r := recovery{place: here, role: tc.role, mine: []seat{nth(0), nth(1)}}
 		slot, ok := r.foreign(&workflowpb.PendingActivityInfo{LastWorkerIdentity: tc.identity, State: tc.state})
 		require.Equal(t, tc.slot >= 0, ok, who)
 		if ok {
-			require.Equal(t, tc.slot, slot, who)
+			require.Equal(t, nth(tc.slot), slot, who)
 		}
 	}
 	for slot := range 3 {
-		require.False(t, here.neighbour(here.identity(Train, slot)))
-		require.True(t, other.neighbour(here.identity(Train, slot)))
+		require.False(t, here.neighbour(here.identity(Train, nth(slot))))
+		require.True(t, other.neighbour(here.identity(Train, nth(slot))))
 	}
 }
 
 // The first slot has the names that it had when it was the only one.
 func TestNamesOfSlots(t *testing.T) {
 	p := place{home: "/home", host: "vm-1", hash: "0123abcd"}
-	require.Equal(t, "/home/research.lock", p.lockPath(Research, 0))
-	require.Equal(t, "/home/train-cpu@vm-1.lock", p.lockPath(Train, 0))
-	require.Equal(t, "/home/train-cpu-2@vm-1.lock", p.lockPath(Train, 2))
-	require.Equal(t, "train-cpu@vm-1/0123abcd", p.slotQueue(0))
-	require.Equal(t, "train-cpu@vm-1/0123abcd-2", p.slotQueue(2))
+	require.Equal(t, "/home/research.lock", p.lockPath(Research, nth(0)))
+	require.Equal(t, "/home/train-cpu@vm-1.lock", p.lockPath(Train, nth(0)))
+	require.Equal(t, "/home/train-cpu-2@vm-1.lock", p.lockPath(Train, nth(2)))
+	require.Equal(t, "train-cpu@vm-1/0123abcd", p.slotQueue(Train, nth(0)))
+	require.Equal(t, "train-cpu@vm-1/0123abcd-2", p.slotQueue(Train, nth(2)))
 }
 
 // A process takes its slots from the first one on, all or none.
@@ -107,7 +107,7 @@ func TestSlotsAreTakenInOrder(t *testing.T) {
 		return w, err
 	}
 	here := placeOf(t, string(home), hostname())
-	release, err := here.lock(Train, 1)
+	release, err := here.lock(Train, nth(1))
 	require.NoError(t, err)
 	var inUse *InUseError
 	_, err = begin(2)

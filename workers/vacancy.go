@@ -7,7 +7,7 @@ import (
 )
 
 // vacancy decides when a slot asks the shared queue for a training run: one at a
-// time, and only while the slot is vacant. A slot that evaluates, or is about
+// time, and only while the slot is vacant and, if it has one, its GPU is fit. A slot that evaluates, or is about
 // to, would take a run that another slot could start at once, and let it wait.
 //
 // It is the SDK's slot supplier, whose slots are something else: they count what
@@ -15,6 +15,8 @@ import (
 type vacancy struct {
 	hand   chan struct{}          // holds one while a poll or a run is in hand
 	vacant func() <-chan struct{} // closed as soon as the slot is vacant; nil is always
+	// ready returns when the slot's GPU is fit to work; nil is at once.
+	ready func(context.Context) error
 }
 
 var _ worker.SlotSupplier = (*vacancy)(nil)
@@ -41,15 +43,38 @@ func (v *vacancy) ReserveSlot(ctx context.Context, _ worker.SlotReservationInfo)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if v.vacant == nil {
-		return &worker.SlotPermit{}, nil
-	}
-	select {
-	case <-v.vacant():
-		return &worker.SlotPermit{}, nil
-	case <-ctx.Done():
+	if err := v.wait(ctx); err != nil {
 		<-v.hand
-		return nil, ctx.Err()
+		return nil, err
+	}
+	return &worker.SlotPermit{}, nil
+}
+
+// wait waits until the slot is vacant and its GPU fit. That may take a while, in
+// which somebody comes; so the first is asked again after the second.
+func (v *vacancy) wait(ctx context.Context) error {
+	for {
+		if v.vacant != nil {
+			select {
+			case <-v.vacant():
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		if v.ready == nil {
+			return nil
+		}
+		if err := v.ready(ctx); err != nil {
+			return err
+		}
+		if v.vacant == nil {
+			return nil
+		}
+		select {
+		case <-v.vacant():
+			return nil
+		default:
+		}
 	}
 }
 

@@ -33,20 +33,23 @@ type Config struct {
 	Sandbox   sandbox.Mode  // how much must confine candidates; empty is sandbox.Auto
 	Slots     int           // training slots of this process; at least 1
 	Cores     int           // of each training slot, and for builds; at least 1
+	GPUs      []GPU         // of the role TrainCUDA: one slot each, see FindGPUs
 	Logger    log.Logger    // of the recovery; nil says nothing. Workers use the client's
 	Signer    ledger.Signer // of decisions; nil is nobody
 
 	// What serves the activities; nil is the real ones. Tests double them.
 	research any
-	train    func(queue string) any // for the slot with this queue
-	host     string                 // empty is the machine's name
-	box      sandbox.Sandbox        // of that mode; Start makes it
+	train    func(queue string) any     // for the slot with this queue
+	watch    func(GPU, *activities.GPU) // gives a GPU its looks and tests
+	host     string                     // empty is the machine's name
+	box      sandbox.Sandbox            // of that mode; Start makes it
 }
 
 // Workers are the workers of one process.
 type Workers struct {
 	workers []worker.Worker
 	locks   []func()
+	closers []func()           // after the workers
 	quit    context.CancelFunc // ends the recovery
 	failed  chan error
 	once    sync.Once
@@ -104,8 +107,8 @@ func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
 		return nil, err
 	}
 	for _, role := range roles {
-		for slot := range cfg.slots(role) {
-			release, err := where.lock(role, slot)
+		for _, s := range cfg.seats(role) {
+			release, err := where.lock(role, s)
 			if err != nil {
 				return nil, err
 			}
@@ -122,10 +125,10 @@ func Start(c client.Client, cfg Config, roles ...Role) (_ *Workers, err error) {
 		}
 	}
 	for _, role := range roles {
-		r := recovery{client: c, namespace: namespace, place: where, role: role, slots: cfg.slots(role), logger: cfg.logger()}
-		if role == Train && cfg.train == nil {
-			r.clear = func(ctx context.Context, slot int) error {
-				return activities.ClearSlot(ctx, train(cfg, where.slotQueue(slot)))
+		r := recovery{client: c, namespace: namespace, place: where, role: role, mine: cfg.seats(role), logger: cfg.logger()}
+		if role != Research && cfg.train == nil {
+			r.clear = func(ctx context.Context, s seat) error {
+				return activities.ClearSlot(ctx, train(cfg, where.slotQueue(role, s), 1))
 			}
 		}
 		w.wait.Go(func() { r.run(ctx) })
@@ -160,18 +163,30 @@ func (w *Workers) Stop() {
 			w.wait.Go(each.Stop)
 		}
 		w.wait.Wait()
+		for _, c := range w.closers {
+			c()
+		}
 		for _, release := range w.locks {
 			release()
 		}
 	})
 }
 
-// slots is how often a role is served.
-func (cfg Config) slots(role Role) int {
-	if role == Train {
-		return cfg.Slots
+// seats are the slots of a role that this process serves.
+func (cfg Config) seats(role Role) (all []seat) {
+	switch role {
+	case Train:
+		for n := range cfg.Slots {
+			all = append(all, nth(n))
+		}
+	case TrainCUDA:
+		for _, g := range cfg.GPUs {
+			all = append(all, seat(g.UUID))
+		}
+	default:
+		all = []seat{""}
 	}
-	return 1
+	return all
 }
 
 func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, where place, role Role) error {
@@ -179,14 +194,17 @@ func (w *Workers) start(ctx context.Context, c client.Client, cfg Config, where 
 	case Research:
 		return w.startResearch(ctx, c, cfg, where)
 	case Train:
-		for slot := range cfg.Slots {
-			if err := w.startSlot(c, cfg, where, slot); err != nil {
+		for _, s := range cfg.seats(role) {
+			own := where.slotQueue(role, s)
+			if err := w.startSlot(c, cfg, w.options(where, role, s), workflows.TrainQueue, train(cfg, own, cfg.Slots)); err != nil {
 				return err
 			}
 		}
 		return nil
+	case TrainCUDA:
+		return w.startGPUs(ctx, c, cfg, where)
 	}
-	return fmt.Errorf("there is no role %q: the roles are %s and %s", role, Research, Train)
+	return fmt.Errorf("there is no role %q: the roles are %s, %s and %s", role, Research, Train, TrainCUDA)
 }
 
 func (w *Workers) startResearch(ctx context.Context, c client.Client, cfg Config, where place) error {
@@ -198,7 +216,7 @@ func (w *Workers) startResearch(ctx context.Context, c client.Client, cfg Config
 		}
 		served = a
 	}
-	o := w.options(where, Research, 0)
+	o := w.options(where, Research, "")
 	o.MaxConcurrentActivityExecutionSize = researchActivities
 	o.StickyScheduleToStartTimeout = stickyTimeout
 	each := worker.New(c, workflows.ResearchQueue, o)
@@ -210,31 +228,30 @@ func (w *Workers) startResearch(ctx context.Context, c client.Client, cfg Config
 // startSlot serves one slot: the shared queue, one activity at a time and only
 // while the slot is vacant, and its own queue, where the evaluation of what it
 // has trained comes. Each asks with a single poller: there is one task to take.
-func (w *Workers) startSlot(c client.Client, cfg Config, where place, slot int) error {
-	own := where.slotQueue(slot)
-	var served any = train(cfg, own)
+func (w *Workers) startSlot(c client.Client, cfg Config, shared worker.Options, queue string, a *activities.Train) error {
+	var served any = a
+	free, fit := &vacancy{vacant: a.Tenancy.Vacant}, &vacancy{}
+	if a.GPU != nil {
+		free.ready, fit.ready = a.GPU.Ready, a.GPU.Fit
+	}
 	if cfg.train != nil {
-		served = cfg.train(own)
+		served, free.vacant = cfg.train(a.Slot), nil
 	}
-	free := &vacancy{}
-	if a, ok := served.(*activities.Train); ok {
-		free.vacant = a.Tenancy.Vacant
-	}
-	shared := w.options(where, Train, slot)
 	shared.DisableWorkflowWorker = true
 	shared.MaxConcurrentActivityTaskPollers = 1
 	alone := shared
-	var err error
-	if shared.Tuner, err = free.tuner(); err != nil {
+	var err, errAlone error
+	shared.Tuner, err = free.tuner()
+	alone.Tuner, errAlone = fit.tuner() // one at a time too: what is started but waits for the slot would be missing elsewhere
+	if err := errors.Join(err, errAlone); err != nil {
 		return fmt.Errorf("start a worker: %w", err)
 	}
-	alone.MaxConcurrentActivityExecutionSize = 1 // what is started but waits for the slot would be missing elsewhere
-	return errors.Join(w.begin(worker.New(c, workflows.TrainQueue, shared), served), w.begin(worker.New(c, own, alone), served))
+	return errors.Join(w.begin(worker.New(c, queue, shared), served), w.begin(worker.New(c, a.Slot, alone), served))
 }
 
-func (w *Workers) options(where place, role Role, slot int) worker.Options {
+func (w *Workers) options(where place, role Role, s seat) worker.Options {
 	return worker.Options{
-		Identity:                     where.identity(role, slot),
+		Identity:                     where.identity(role, s),
 		BuildID:                      buildID(),
 		WorkerStopTimeout:            stopPatience,
 		MaxHeartbeatThrottleInterval: heartbeatAtLeast,

@@ -301,7 +301,7 @@ func TestEvaluateGoesToTheSlot(t *testing.T) {
 	ctx := testContext(t)
 	where, err := findPlace(home, hostname())
 	require.NoError(t, err)
-	d := &double.Double{Start: time.Now(), Slot: where.slotQueue(0)}
+	d := &double.Double{Start: time.Now(), Slot: where.slotQueue(Train, "")}
 	work(t, c, home, d)
 	begin := time.Now()
 	run, err := StartCampaign(ctx, c.Client, small(1))

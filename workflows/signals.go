@@ -74,7 +74,11 @@ func (r *research) inlets(ctx workflow.Context) []inlet {
 	return []inlet{
 		on(ctx, SignalReady, func(m Ready) { r.ready(ctx, m) }),
 		on(ctx, SignalReport, func(m Report) { r.report(ctx, m) }),
-		on(ctx, SignalSlot, func(h experiment.SlotHealth) { r.slot(h) }),
+		on(ctx, SignalSlot, func(h experiment.SlotHealth) {
+			if r.settings().OnGPU() { // others have no use for it
+				r.slot(h)
+			}
+		}),
 		on(ctx, MessagePause, func(nothing) { _, _ = r.onPause(ctx) }),
 		on(ctx, MessageResume, func(nothing) { _, _ = r.onResume(ctx) }),
 		on(ctx, MessageStop, func(nothing) { _, _ = r.onStop(ctx) }),

@@ -39,20 +39,25 @@ func newDoctor(a *app) *cobra.Command {
 // doctor runs every check, whatever the others say.
 func (a *app) doctor(ctx context.Context) error {
 	bad := 0
+	one := func(check func(context.Context) finding) func(context.Context) []finding {
+		return func(ctx context.Context) []finding { return []finding{check(ctx)} }
+	}
 	for _, c := range []struct {
 		name  string
-		check func(context.Context) finding
+		check func(context.Context) []finding
 	}{
-		{"go", goTool}, {"git", gitTool}, {"repository", a.repository}, {"home", a.homeState}, {"disk", a.disk},
-		{"ports", a.ports}, {"engine", a.engineState}, {"cluster", a.clusterState}, {"llm", a.llmState}, {"sandbox", sandboxState}, {"gpu", gpu},
+		{"go", one(goTool)}, {"git", one(gitTool)}, {"repository", one(a.repository)}, {"home", one(a.homeState)}, {"disk", one(a.disk)},
+		{"ports", one(a.ports)}, {"engine", one(a.engineState)}, {"cluster", one(a.clusterState)}, {"llm", one(a.llmState)},
+		{"sandbox", one(sandboxState)}, {"gpu", a.gpuState},
 	} {
-		f := c.check(ctx)
-		f.Check = c.name
-		if f.Level == "FAIL" {
-			bad++
-		}
-		if err := a.printFinding(f); err != nil {
-			return err
+		for _, f := range c.check(ctx) {
+			f.Check = c.name
+			if f.Level == "FAIL" {
+				bad++
+			}
+			if err := a.printFinding(f); err != nil {
+				return err
+			}
 		}
 	}
 	if bad > 0 {
@@ -213,19 +218,4 @@ func (a *app) connectBriefly(ctx context.Context) (*cluster.Cluster, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	return a.connect(ctx)
-}
-
-// gpu looks for NVIDIA's tools and devices. No GPU is fine.
-func gpu(ctx context.Context) finding {
-	devices, _ := filepath.Glob("/dev/nvidia[0-9]*")
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader").Output()
-	switch {
-	case err == nil:
-		return ok(strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", "; "))
-	case len(devices) > 0:
-		return warn(fmt.Sprintf("%s without a working nvidia-smi", strings.Join(devices, ", ")), "install the NVIDIA driver's tools")
-	}
-	return ok("none found: training runs on the CPU")
 }

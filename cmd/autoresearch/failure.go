@@ -94,6 +94,7 @@ func classify(err error) *failure {
 	var unavailable *serviceerror.Unavailable
 	var missing *serviceerror.NotFound
 	var inUse *workers.InUseError
+	var gpuInUse *workers.GPUInUseError
 	var neighbour *workers.NamespaceInUseError
 	var unusable *dataset.Error
 	switch {
@@ -106,7 +107,7 @@ func classify(err error) *failure {
 		}
 	case errors.As(err, &unusable) && unusable.Input:
 		f.code = exitUsage
-	case errors.As(err, &inUse), errors.As(err, &neighbour):
+	case errors.As(err, &inUse), errors.As(err, &gpuInUse), errors.As(err, &neighbour):
 		f.code = exitConflict
 	case errors.As(err, &missing):
 		f.code = exitNotFound

@@ -3,15 +3,20 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+
 	"github.com/autoresearch-go/autoresearch/activities"
 	"github.com/autoresearch-go/autoresearch/experiment"
 	"github.com/autoresearch-go/autoresearch/workers/cluster"
+	"github.com/autoresearch-go/autoresearch/workflows"
 )
 
 // ongoing is one thing that is being done for an experiment that is not
@@ -58,7 +63,40 @@ func inspect(ctx context.Context, c *cluster.Cluster, tag string, st *experiment
 		wait.Go(func() { found[i], _ = stepsOf(ctx, c, o.WorkflowID) })
 	}
 	wait.Wait()
-	return look{ongoing: combine(all, found), trouble: troubles(all, found, now)}
+	l := look{ongoing: combine(all, found), trouble: troubles(all, found, now)}
+	if st != nil && st.Device == experiment.CUDA {
+		if t := unserved(ctx, c, st, all, found); t != "" {
+			l.trouble = append(l.trouble, t)
+		}
+	}
+	return l
+}
+
+// pollerGone is when a worker that does not ask for work is gone. A poll lasts
+// for a minute.
+const pollerGone = 75 * time.Second
+
+// unserved says that runs wait for a GPU while no slot asks for them.
+func unserved(ctx context.Context, c *cluster.Cluster, st *experiment.Status, all []experiment.Ongoing, found [][]step) string {
+	waits := ""
+	for i, o := range all {
+		for _, s := range found[i] {
+			if s.name == "train" && (s.queued || s.failing()) {
+				waits += fmt.Sprintf(" #%d", o.Experiment)
+			}
+		}
+	}
+	if waits == "" {
+		return ""
+	}
+	d, err := c.Client.DescribeTaskQueue(ctx, workflows.CUDAQueue, enumspb.TASK_QUEUE_TYPE_ACTIVITY)
+	if err != nil || slices.ContainsFunc(d.GetPollers(), func(p *taskqueuepb.PollerInfo) bool { return time.Since(p.GetLastAccessTime().AsTime()) < pollerGone }) {
+		return ""
+	}
+	if n := len(st.Unwell); n > 0 {
+		return fmt.Sprintf("train%s waits for a GPU: %s not well (autoresearch status), and nobody else serves %s", waits, plural(n, "slot")+map[bool]string{true: " is", false: " are"}[n == 1], workflows.CUDAQueue)
+	}
+	return fmt.Sprintf("train%s waits for a GPU: no worker serves %s; start one: autoresearch worker --cuda", waits, workflows.CUDAQueue)
 }
 
 // toLookAt picks the experiments whose activities say more than their stage:

@@ -63,7 +63,7 @@ func newRoot(a *app) *cobra.Command {
 			newPause(a), newResume(a), newStop(a), newHint(a), newPropose(a), newApprove(a), newReject(a), newApproval(a),
 			newBudget(a), newProgram(a)}},
 	)
-	root.AddCommand(newVersion(a), &cobra.Command{
+	root.AddCommand(newVersion(a), newGPU(a), &cobra.Command{
 		Use: "exit-codes", Short: "exit status of every command", Long: exitCodesHelp,
 	})
 	return root

@@ -55,6 +55,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			return nil
 		},
+		Condition: func(name string) (bool, error) {
+			if name != "cuda" {
+				return false, fmt.Errorf("unknown condition %s", name)
+			}
+			return builtWithCUDA, nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"clone": clone, "exits": exits, "model-server": modelServer},
 	})
 }

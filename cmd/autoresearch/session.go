@@ -84,10 +84,10 @@ func openLog(home experiment.Home) (*os.File, error) {
 	return f, nil
 }
 
-// work starts workers of the roles in this process.
-func (s *session) work(checkout string, slots, cores int, roles ...workers.Role) error {
+// work starts workers of the roles in this process; gpus are of the role TrainCUDA.
+func (s *session) work(checkout string, slots, cores int, gpus []workers.GPU, roles ...workers.Role) error {
 	w, err := workers.Start(s.cluster.Client, workers.Config{
-		Home: s.a.home(), Checkout: checkout, Namespace: s.cluster.Namespace, Slots: slots, Cores: cores, Sandbox: s.a.sandbox, Logger: s.logger,
+		Home: s.a.home(), Checkout: checkout, Namespace: s.cluster.Namespace, Slots: slots, Cores: cores, GPUs: gpus, Sandbox: s.a.sandbox, Logger: s.logger,
 		Signer: s.a.signing.signer(),
 	}, roles...)
 	if err != nil {

@@ -28,7 +28,8 @@ var proposers = []string{llmProposer, experiment.DefaultProposer, "script"}
 func settingsFlags(f *pflag.FlagSet, s *experiment.Settings) {
 	f.StringVar(&s.Tag, "tag", "", "name of the campaign (default: the only unfinished one, or today's date)")
 	limitFlags(f, &s.Limits)
-	f.Var((*durationFlag)(&s.Budget), "budget", "charged training `TIME` per run (default 60s)")
+	f.StringVar(&s.Device, "device", "", "what runs train on: `DEVICE` cpu or cuda (default cpu)")
+	f.Var((*durationFlag)(&s.Budget), "budget", "charged training `TIME` per run (default 60s, on cuda 300s)")
 	f.IntVar(&s.Seeds, "seeds", 0, "baseline `RUNS`, which measure the noise (default 3)")
 	f.StringVar(&s.Proposer, "proposer", "", "who makes proposals: `NAME` of "+strings.Join(proposers, ", ")+", or several with shares such as llm:3,hpo\n(default llm with OPENAI_API_KEY or OPENAI_BASE_URL, else hpo)")
 	f.StringVar(&s.Target, "target", "", "`NAME` of the program under research (default gogpt)")

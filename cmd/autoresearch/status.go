@@ -55,12 +55,18 @@ func (a *app) printStatus(st experiment.Status, work look, idle time.Duration) {
 	if !st.StartedAt.IsZero() {
 		a.line(fmt.Sprintf("started   %s (%s ago)", st.StartedAt.Local().Format("2006-01-02 15:04"), span(a.now().Sub(st.StartedAt).Truncate(time.Second))))
 	}
+	if st.Device != "" {
+		a.line("device    " + st.Device)
+	}
 	a.line("slots     " + slotsLine(st, idle, a.now()))
 	if st.Spent != (experiment.Spent{}) {
 		a.line("spent     " + spentLine(st.Spent))
 	}
 	if st.Approval.On() {
 		a.line("approval  " + approvalNote(st.Approval))
+	}
+	for _, h := range st.Unwell {
+		a.line("slot      " + s.paint(mild, s.printable(unwellLine(h, a.now()))))
 	}
 	for _, o := range work.of(st) {
 		a.line("running   " + s.printable(statusLine(o, st, a.now())))
@@ -111,6 +117,20 @@ func statusLine(o ongoing, st experiment.Status, now time.Time) string {
 	}
 	if o.Revision > 0 {
 		text += fmt.Sprintf(" (revision %d, a change to #%d)", o.Revision, o.Parent)
+	}
+	return text
+}
+
+// unwellLine is a slot that is not well:
+//
+//	train-cuda@vm/GPU-1234 quarantined, 2m ago: 3 uncorrectable memory errors (ECC) ...
+func unwellLine(h experiment.SlotHealth, now time.Time) string {
+	text := fmt.Sprintf("%s %s", h.Queue, h.State)
+	if ago := now.Sub(h.At).Truncate(time.Second); ago > 0 {
+		text += fmt.Sprintf(", %s ago", span(ago))
+	}
+	if h.Reason != "" {
+		text += ": " + h.Reason
 	}
 	return text
 }

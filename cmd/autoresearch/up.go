@@ -21,7 +21,8 @@ campaign of the home, or starts one that is named after today.
 With OPENAI_API_KEY, or OPENAI_BASE_URL for a server of your own, a language model
 proposes what to try (OPENAI_MODEL names it where there are several), following
 program.md; without them proposals come from a search over tunable constants. With
---parallel N there are N training runs at a time on this machine.
+--parallel N there are N training runs at a time on this machine. With --device
+cuda they train on the machine's NVIDIA GPUs, one on each.
 
 Ctrl-C stops everything in order; a training run keeps its checkpoint. After
 that, and after a crash or a power cut, the same command goes on. A campaign
@@ -33,10 +34,12 @@ type up struct {
 	settings experiment.Settings // of the command line
 	given    given               // those of them that may change
 	leave    bool                // --exit
+	choose   []string            // --gpus
 	probing  string              // --probe
 
-	top     string // of the checkout
-	dirty   error  // its uncommitted changes, which matter to a new campaign only
+	top     string        // of the checkout
+	gpus    []workers.GPU // of a campaign on GPUs
+	dirty   error         // its uncommitted changes, which matter to a new campaign only
 	session *session
 }
 
@@ -56,6 +59,7 @@ func newUp(a *app) *cobra.Command {
 	settingsFlags(c.Flags(), &u.settings)
 	a.sandboxFlag(c.Flags())
 	signingFlag(c, a)
+	gpusFlag(c.Flags(), &u.choose)
 	c.Flags().StringVar(&u.probing, "probe", "quick", "before the first campaign, plant cheats to see that they are caught: "+probeModes)
 	c.Flags().BoolVar(&u.leave, "exit", false, "leave when the campaign is complete: status 0, or 1 if it failed")
 	return c
@@ -90,6 +94,14 @@ func (u *up) check(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	if len(u.choose) > 0 && u.settings.Device == experiment.CPU {
+		return usage("for example: --device cuda --gpus 0,1", "--gpus chooses the GPUs of --device cuda")
+	}
+	if u.settings.OnGPU() || len(u.choose) > 0 {
+		if err := u.findGPUs(cmd.Context()); err != nil {
+			return err
+		}
+	}
 	if err := checkTools(); err != nil {
 		return err
 	}
@@ -116,6 +128,28 @@ func (u *up) check(cmd *cobra.Command) error {
 		return err
 	}
 	return u.provideData(cmd.Context(), u.top, u.settings)
+}
+
+// roles are what the campaign needs of this machine. One that is finished needs no
+// GPU to be looked at.
+func (u *up) roles(ctx context.Context, what action, s experiment.Settings) ([]workers.Role, error) {
+	switch {
+	case s.OnGPU() && what == finished:
+		return []workers.Role{workers.Research}, nil
+	case s.OnGPU():
+		return []workers.Role{workers.Research, workers.TrainCUDA}, u.findGPUs(ctx) // that it trains on GPUs may be news
+	case len(u.choose) > 0:
+		return nil, usage("leave --gpus out", "campaign %s trains on the CPU", s.Tag)
+	}
+	return []workers.Role{workers.Research, workers.Train}, nil
+}
+
+// findGPUs finds the GPUs that the campaign trains on, once.
+func (u *up) findGPUs(ctx context.Context) (err error) {
+	if u.gpus == nil {
+		u.gpus, err = findGPUs(ctx, u.choose)
+	}
+	return err
 }
 
 // withTarget is the settings with the target of the campaign that they name, so
@@ -217,11 +251,19 @@ func (u *up) campaignAndView(ctx context.Context) (tag string, err error) {
 		return tag, err
 	}
 	slots, cores := settings.Slots(), cmp.Or(settings.Cores, u.settings.Cores, runtime.NumCPU())
-	if err := u.session.work(u.top, slots, cores, workers.Research, workers.Train); err != nil {
+	roles, err := u.roles(ctx, what, settings)
+	if err != nil {
+		return tag, err
+	}
+	if err := u.session.work(u.top, slots, cores, u.gpus, roles...); err != nil {
 		return tag, err
 	}
 	if what != finished {
-		u.noteSlots(slots, cores)
+		if settings.OnGPU() {
+			u.noteGPUs(u.gpus)
+		} else {
+			u.noteSlots(slots, cores)
+		}
 		u.noteSandbox()
 	}
 	if err := u.carryOut(ctx, c, what, settings, k, u.given); err != nil {
@@ -239,6 +281,9 @@ func (u *up) ready(ctx context.Context, c *cluster.Cluster, what action, s exper
 		return s, u.dirty
 	case what == begin:
 		s = u.complete(s)
+		if s.OnGPU() && !u.given.parallel {
+			s.Parallel = len(u.gpus) // all of them work
+		}
 		s.Cores = cmp.Or(s.Cores, coresOf(s.Slots()))
 		if err := u.checkNew(ctx, s, u.given); err != nil {
 			return s, err

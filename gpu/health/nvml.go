@@ -9,11 +9,9 @@ import (
 	"path/filepath"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
-)
 
-// libraries names directories that are looked in before the system's own
-// (package gpu).
-const libraries = "AUTORESEARCH_CUDA_LIBRARIES"
+	"github.com/autoresearch-go/autoresearch/gpu"
+)
 
 const nvmlName = "libnvidia-ml.so.1"
 
@@ -31,7 +29,7 @@ var _ driver = (*library)(nil)
 
 func openDriver() (driver, error) {
 	path := nvmlName
-	for _, dir := range filepath.SplitList(os.Getenv(libraries)) {
+	for _, dir := range filepath.SplitList(os.Getenv(gpu.LibrariesVariable)) {
 		if p := filepath.Join(dir, nvmlName); fileExists(p) {
 			path = p
 			break
