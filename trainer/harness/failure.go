@@ -57,7 +57,7 @@ func asFailure(err error) *Failure {
 	case errors.As(err, &n):
 		return &Failure{ReasonNotExportable, err.Error()}
 	case errors.As(err, &g):
-		return &Failure{reasonOf(g.Fault), err.Error() + adviceOn(g.Fault)}
+		return &Failure{reasonOf(g.Fault), err.Error()}
 	case errors.Is(err, gpu.ErrNotBuilt):
 		return &Failure{ReasonGPU, err.Error()}
 	}
@@ -74,13 +74,6 @@ func reasonOf(fault gpu.Fault) string {
 		return ReasonError
 	}
 	return ReasonGPU
-}
-
-func adviceOn(fault gpu.Fault) string {
-	if fault == gpu.ByMemory {
-		return "; a smaller batch, context or model may help"
-	}
-	return ""
 }
 
 func (f *Failure) exitCode() int {
