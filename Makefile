@@ -7,6 +7,7 @@ ENGINE_FLAGS = CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false
 
 # The tag cuda needs a C compiler and nothing of NVIDIA's: gorgonia.org/cu finds
 # our own header and an empty library (see package gpu).
+HAS_CUDA = [ "$$($(GO) env GOOS)" = linux ] && command -v $$($(GO) env CC) >/dev/null
 CUDA = CGO_ENABLED=1 CGO_CFLAGS=-I$(CURDIR)/gpu/include CGO_LDFLAGS=-L$(CURDIR)/gpu/lib
 
 # Other packages with tests that need the tag: those are named after CUDA or GPU,
@@ -19,18 +20,18 @@ CUDA_TESTS = ./trainer/... ./e2e/...
 test: check engine
 	cd engine && $(ENGINE_FLAGS) $(GO) vet ./... && $(ENGINE_FLAGS) $(GO) test -timeout 20m -ldflags='-s -w' ./...
 	$(GO) test -timeout 40m ./...
-	@if command -v $$($(GO) env CC) >/dev/null; then set -x; \
+	@if $(HAS_CUDA); then set -x; \
 	$(CUDA) $(GO) test -timeout 20m -tags cuda ./gpu/... ./trainer/tensor/cuda/... && \
 	$(CUDA) $(GO) test -timeout 20m -tags cuda -run 'CUDA|GPU' $(CUDA_TESTS); \
-	else echo "no C compiler: the tests of the code for GPUs (tag cuda) do not run"; fi
+	else echo "not Linux, or no C compiler: the tests of the code for GPUs (tag cuda) do not run"; fi
 
 ## check: formatting, vet, and that the workflows are deterministic
 check:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./cmd/... ./workers/... ./activities/... ./trainer/...
-	@if command -v $$($(GO) env CC) >/dev/null; then set -x; $(CUDA) $(GO) vet -tags cuda ./gpu/... ./trainer/... ./cmd/...; \
-	else echo "no C compiler: the code for GPUs (tag cuda) is not vetted"; fi
+	@if $(HAS_CUDA); then set -x; $(CUDA) $(GO) vet -tags cuda ./gpu/... ./trainer/... ./cmd/...; \
+	else echo "not Linux, or no C compiler: the code for GPUs (tag cuda) is not vetted"; fi
 	$(GO) tool workflowcheck -config workflows/workflowcheck.yaml ./workflows/...
 
 ## engine: the embedded Temporal server, with the flags that `up` uses, into the user's cache
