@@ -43,7 +43,8 @@ type accelerator struct {
 	late      []*call   // deferred in this step
 	// How many more gradients than one have a block: see call.pass.
 	shared  map[gpu.Ptr]int
-	eager   bool     // nothing is deferred
+	eager   bool // nothing is deferred
+	ropes   map[ropeKey]block
 	stage   arena    // copies on the host, of the call that runs
 	running bool     // Go code of an operation runs on such copies
 	bits    []uint16 // room for a copy in bfloat16

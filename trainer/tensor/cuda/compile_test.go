@@ -29,6 +29,9 @@ var spills = map[string]int{
 	"attention_forward":     20,
 	"attention_backward_q":  8,
 	"attention_backward_kv": 16,
+	// An index or two, on some architectures.
+	"rows_backward":   8,
+	"softmax_forward": 4,
 }
 
 // Every kernel compiles with NVIDIA's own compiler, for every architecture, and
