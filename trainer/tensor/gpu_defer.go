@@ -1,6 +1,10 @@
 package tensor
 
-import "github.com/autoresearch-go/autoresearch/gpu"
+import (
+	"slices"
+
+	"github.com/autoresearch-go/autoresearch/gpu"
+)
 
 // Deferred operations. Each operation reads and writes all its elements, and
 // memory is what a GPU has least of for the likes of RoPE and the RMSNorm behind
@@ -43,15 +47,13 @@ func (a *accelerator) catchUp(t *Tensor) {
 	a.launch(c, onGPU[c.op.Name])
 }
 
-// catchUpAll computes all that is still deferred.
-func (a *accelerator) catchUpAll() {
+// catchUpReaders computes what is deferred and reads t.
+func (a *accelerator) catchUpReaders(t *Tensor) {
 	for _, c := range a.late {
-		if c.out != nil && c.out.deferred == c {
+		if c.out != nil && c.out.deferred == c && slices.ContainsFunc(c.in, func(in *Tensor) bool { return in.mem.at == t.mem.at }) {
 			a.catchUp(c.out)
 		}
 	}
-	clear(a.late)
-	a.late = a.late[:0]
 }
 
 // deferred is the call of the named operation whose result input i is, if that

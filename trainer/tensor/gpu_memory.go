@@ -85,7 +85,7 @@ func (t *Tensor) changed() {
 		t = t.root
 	}
 	if t.kind == kindStep {
-		t.dev.acc.catchUpAll()
+		t.dev.acc.catchUpReaders(t)
 	}
 	if t.half != nil {
 		t.half.fresh = false
