@@ -153,13 +153,18 @@ func (r *Research) begin(ctx context.Context, s experiment.Settings) (experiment
 	if err != nil {
 		return c, err
 	}
-	c.PriorStdDev = t.PriorStdDev(s.Budget)
 	checkout, err := r.checkout(ctx)
 	if err != nil {
 		return c, err
 	}
 	if c.Base, err = r.base(ctx, checkout, t); err != nil {
 		return c, err
+	}
+	c.PriorStdDev = t.PriorStdDev(s.Budget)
+	if c.Settings.OnGPU() {
+		if err := r.forGPU(ctx, t, &c); err != nil {
+			return c, err
+		}
 	}
 	if c.Evaluator, err = r.source(ctx, t, c.Base); err != nil {
 		return c, err
@@ -175,6 +180,30 @@ func (r *Research) begin(ctx context.Context, s experiment.Settings) (experiment
 	}
 	err = putOnceJSON(ctx, r.Store, experiment.CampaignKey(s.Tag, campaignFile), &c)
 	return c, err
+}
+
+// forGPU begins a campaign on GPUs as its target does there: the sizes of the
+// checkout's files are for a CPU, if they are the released ones. The change is the
+// first commit of the campaign's own line, so that it is seen where all others are.
+func (r *Research) forGPU(ctx context.Context, t target.Target, c *experiment.Campaign) error {
+	there, ok := t.(target.ForGPUs)
+	if !ok {
+		return nil
+	}
+	c.PriorStdDev = there.PriorStdDevOnGPU(c.Settings.Budget)
+	files, err := r.Repo.ReadFiles(ctx, c.Base, t.Editable())
+	if err != nil {
+		return fmt.Errorf("reading the files that are edited: %w", err)
+	}
+	sized, changes, err := there.SizedForGPU(files)
+	if err != nil || sized == nil {
+		return err
+	}
+	message := fmt.Sprintf("Sizes for a GPU\n\nThe campaign trains on GPUs, and its base is as it was released, for a CPU.\n\n%s\nCampaign: %s\n", changes, c.Tag())
+	if c.Base, err = r.Repo.Commit(ctx, c.Base, sized, message, c.StartedAt); err != nil {
+		return fmt.Errorf("committing the sizes for a GPU: %w", err)
+	}
+	return nil
 }
 
 func (r *Research) checkout(ctx context.Context) (*repo.Checkout, error) {
