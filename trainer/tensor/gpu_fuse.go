@@ -9,7 +9,8 @@ import "github.com/autoresearch-go/autoresearch/trainer/tensor/cuda"
 //	v.Add(values.Mul(gate))                             two become one
 //
 // So such a product is deferred (gpu_defer.go) until somebody reads it; an addition
-// computes it on the way.
+// computes it on the way, and so does the RMSNorm that an addition has waited for
+// (gpu_norm.go).
 
 func init() {
 	mul, add := onGPU["mul"], onGPU["add"]
@@ -50,27 +51,28 @@ func (c *call) weighted() (p weighting, ok bool) {
 	return p, false
 }
 
+// weight is input i, or, if that is a deferred product whose weight is for at least
+// so many elements, what it is a product of.
+func (c *call) weight(i, least int) cuda.Weight {
+	if d := c.deferred(i, "mul"); d != nil {
+		if p, ok := d.weighted(); ok && p.per >= least {
+			return cuda.Weight{X: d.value(p.x).array(), W: d.value(p.w).array(), Per: p.per}
+		}
+	}
+	return cuda.Weight{X: c.value(i).array(), Per: c.out.size}
+}
+
 // weigh adds inputs of which some are deferred products.
 func (c *call) weigh() bool {
 	if c.out.size%8 != 0 || c.in[0].size != c.out.size || c.in[1].size != c.out.size {
 		return false
 	}
-	var in [2]cuda.Weight
-	some := false
-	for i := range in {
-		if d := c.deferred(i, "mul"); d != nil {
-			if p, ok := d.weighted(); ok {
-				in[i] = cuda.Weight{X: d.value(p.x).array(), W: d.value(p.w).array(), Per: p.per}
-				some = true
-				continue
-			}
-		}
-		in[i] = cuda.Weight{X: c.value(i).array(), Per: c.out.size}
+	a, b := c.weight(0, 8), c.weight(1, 8)
+	if a.W.At == 0 && b.W.At == 0 {
+		return false
 	}
-	if some {
-		c.kernels().Weigh(c.result().array(), in[0], in[1])
-	}
-	return some
+	c.kernels().Weigh(c.result().array(), a, b)
+	return true
 }
 
 // weighGradient is the gradient of x times one number, in one pass for both.

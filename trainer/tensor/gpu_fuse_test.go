@@ -66,6 +66,15 @@ func TestWeigh(t *testing.T) {
 			b := stream(p[2]).Mul(stream(p[1]))
 			return stream(p[0]).Add(b), []T{b}
 		}, true},
+		"normalized": {[][]int{{3, 5, 16}, {2}, {3, 5, 16}}, func(p []T) (T, []T) {
+			a, b := stream(p[0]).Mul(p[1].Slice(0, 0, 1)), p[1].Slice(0, 1, 2).Mul(stream(p[2]))
+			x := a.Add(b)
+			return x.RMSNorm(1e-6).Add(x), []T{a, b}
+		}, true},
+		"normalized with gates": {[][]int{{3, 5, 16}, {3, 5, 1}, {3, 5, 16}}, func(p []T) (T, []T) {
+			a := stream(p[0]).Mul(stream(p[1]))
+			return a.Add(stream(p[2])).RMSNorm(1e-6), []T{a}
+		}, false},
 		"more than a block": {[][]int{{40, 2056}, {1}, {40, 2056}}, func(p []T) (T, []T) {
 			a := stream(p[0]).Mul(stream(p[1]))
 			return a.Add(stream(p[2])), []T{a}

@@ -51,7 +51,7 @@ func rmsNormOnGPU(c *call) {
 		return
 	}
 	if p := c.deferred(0, "add"); p != nil {
-		a, b := p.value(0).array(), p.value(1).array()
+		a, b := p.weight(0, c.out.size), p.weight(1, c.out.size)
 		c.kernels().AddRMSNorm(r, p.claim().array(), y, roots, a, b, eps)
 		return
 	}

@@ -42,9 +42,11 @@ func (k *Kernels) RMSNorm(r NormRows, y Array, roots gpu.Ptr, x Array, eps float
 		gpu.Int(r.N), gpu.Int(r.C), gpu.Int(r.lanes()), gpu.Float(eps))
 }
 
-// AddRMSNorm is sum = a + b and y = RMSNorm(sum), in one pass.
-func (k *Kernels) AddRMSNorm(r NormRows, sum, y Array, roots gpu.Ptr, a, b Array, eps float32) {
-	r.launch(k, "add_rms_norm", gpu.Address(sum.At), typeOf(sum), gpu.Address(y.At), typeOf(y), gpu.Address(roots), gpu.Address(a.At), typeOf(a), gpu.Address(b.At), typeOf(b),
+// AddRMSNorm is sum = a + b and y = RMSNorm(sum), in one pass. Weights are single
+// numbers here.
+func (k *Kernels) AddRMSNorm(r NormRows, sum, y Array, roots gpu.Ptr, a, b Weight, eps float32) {
+	r.launch(k, "add_rms_norm", gpu.Address(sum.At), typeOf(sum), gpu.Address(y.At), typeOf(y), gpu.Address(roots),
+		gpu.Address(a.X.At), typeOf(a.X), gpu.Address(a.W.At), typeOf(a.W), gpu.Address(b.X.At), typeOf(b.X), gpu.Address(b.W.At), typeOf(b.W),
 		gpu.Int(r.N), gpu.Int(r.C), gpu.Int(r.lanes()), gpu.Float(eps))
 }
 

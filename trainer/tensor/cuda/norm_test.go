@@ -100,7 +100,7 @@ func checkAddRMSNorm(t *testing.T, k *Kernels, r NormRows, typ [2]gpu.Type) {
 	rng := rand.New(rand.NewPCG(2, uint64(r.C)))
 	a, b := k.store(typ[0], randoms(rng, r.N*r.C)), k.store(typ[1], randoms(rng, r.N*r.C))
 	sum, y, roots := k.empty(typ[0], r.N*r.C), k.empty(typ[1], r.N*r.C), k.empty(gpu.F32, r.N)
-	k.AddRMSNorm(r, sum.array(), y.array(), roots.at, a.array(), b.array(), normEps)
+	k.AddRMSNorm(r, sum.array(), y.array(), roots.at, Weight{X: a.array()}, Weight{X: b.array()}, normEps)
 	want := append([]float64{}, a.v...)
 	axpy64(want, 1, b.v)
 	wantClose(t, "sum", sum.download(), want, eps(typ[0]))

@@ -126,15 +126,15 @@ KERNEL(BLOCK) rms_norm_forward(void *y, int y_type, float *roots, const void *x,
 // add_norm computes the sum as it is stored. What a thread does not keep of it, it
 // reads again where it has just written it.
 template <int W>
-DEVICE void add_norm(void *sum, int sum_type, void *y, int y_type, float *roots, const void *a, int a_type, const void *b,
-                     int b_type, const Group &g, int C, float eps) {
+DEVICE void add_norm(void *sum, int sum_type, void *y, int y_type, float *roots, const void *a, int a_type, float a_weight,
+                     const void *b, int b_type, float b_weight, const Group &g, int C, float eps) {
 	float kept[KEPT][W], total = 0;
 	keep(kept, a, a_type, g, C);
 	each(kept, a, a_type, g, C, [&](float (&v)[W], int i) {
 		float w[W];
 		get(w, b, b_type, g, C, i);
 		for (int e = 0; e < W; e++) {
-			v[e] = round_to(sum_type, v[e] + w[e]);
+			v[e] = round_to(sum_type, v[e] * a_weight + w[e] * b_weight);
 			total += v[e] * v[e];
 		}
 		if (g.live)
@@ -143,14 +143,16 @@ DEVICE void add_norm(void *sum, int sum_type, void *y, int y_type, float *roots,
 	finish_norm(kept, sum, sum_type, g, C, total, y, y_type, roots, eps);
 }
 
-// add_rms_norm: sum = a + b, y = RMSNorm(sum).
-KERNEL(BLOCK) add_rms_norm(void *sum, int sum_type, void *y, int y_type, float *roots, const void *a, int a_type, const void *b,
-                           int b_type, int rows, int C, int lanes, float eps) {
+// add_rms_norm: sum = u a + v b, y = RMSNorm(sum); u and v are numbers, 1 where there
+// is no address.
+KERNEL(BLOCK) add_rms_norm(void *sum, int sum_type, void *y, int y_type, float *roots, const void *a, int a_type, const void *u,
+                           int u_type, const void *b, int b_type, const void *v, int v_type, int rows, int C, int lanes, float eps) {
 	Group g = group_of(lanes, rows);
+	float a_weight = u ? load(u, u_type, 0) : 1.f, b_weight = v ? load(v, v_type, 0) : 1.f;
 	if (C % 8 == 0)
-		add_norm<8>(sum, sum_type, y, y_type, roots, a, a_type, b, b_type, g, C, eps);
+		add_norm<8>(sum, sum_type, y, y_type, roots, a, a_type, a_weight, b, b_type, b_weight, g, C, eps);
 	else
-		add_norm<1>(sum, sum_type, y, y_type, roots, a, a_type, b, b_type, g, C, eps);
+		add_norm<1>(sum, sum_type, y, y_type, roots, a, a_type, a_weight, b, b_type, b_weight, g, C, eps);
 }
 
 // row_gradient is dx = root * (dy - y mean(dy y)) of RMSNorm or, without roots,
