@@ -132,6 +132,9 @@ func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *
 	if err != nil {
 		return target.Record{}, err
 	}
+	if gpu != nil { // what the base compiles serves others: the evaluator is built from it, too
+		gpu.Trusted = in.Source == in.Campaign.Evaluator
+	}
 	program, failure, err := build(ctx, a.Home, a.Store, t, in.Source, target.Candidate.On(gpu != nil))
 	if failure != nil || err != nil {
 		return target.Record{Failure: failure}, err

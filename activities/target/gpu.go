@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 	"github.com/autoresearch-go/autoresearch/gpu"
@@ -40,7 +41,7 @@ func (u *GPU) give(s *sandbox.Spec, trusted bool) (args []string, err error) {
 	s.Env = append(s.Env, "CUDA_VISIBLE_DEVICES="+u.UUID)
 	libraries := u.Libraries
 	if libraries == nil {
-		libraries = gpu.LibraryDirs(gpu.Libraries())
+		libraries = installedLibraries()
 	}
 	// Inside, nobody can look for them: there is nothing but what is named.
 	libraries = slices.Concat(filepath.SplitList(os.Getenv(gpu.LibrariesVariable)), libraries)
@@ -62,6 +63,16 @@ func (u *GPU) give(s *sandbox.Spec, trusted bool) (args []string, err error) {
 	cache, err := u.cache(s, trusted || u.Trusted)
 	return append(args, "--cache", cache), err
 }
+
+// installedLibraries looks for NVIDIA's libraries once for each place that the user
+// names: to find them is to load them.
+func installedLibraries() []string {
+	place := os.Getenv(gpu.LibrariesVariable)
+	look, _ := libraryDirs.LoadOrStore(place, sync.OnceValue(func() []string { return gpu.LibraryDirs(gpu.Libraries()) }))
+	return look.(func() []string)()
+}
+
+var libraryDirs sync.Map
 
 // loaderPath is where the system's loader looks first.
 const loaderPath = "LD_LIBRARY_PATH"
