@@ -14,6 +14,7 @@
 //	kill_test.go chaos_test.go parallel_test.go    kill -9, on purpose and at random
 //	outage_test.go secrets_test.go                 language models: outages, money, keys
 //	steer_test.go     approval, ideas, program.md, several proposers, stop
+//	cuda_test.go      GPUs that break, are busy or too hot (tag cuda, emulated)
 //	badinput_test.go tools_test.go postgres_test.go
 //
 // # Time

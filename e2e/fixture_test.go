@@ -22,8 +22,12 @@ import (
 	"github.com/autoresearch-go/autoresearch/experiment"
 )
 
-// binary is the command under test, built once from the working tree.
-var binary string
+// binary is the command under test, built once from the working tree with
+// buildFlags, which files with a build tag set.
+var (
+	binary     string
+	buildFlags []string
+)
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
@@ -35,7 +39,7 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "autoresearch")
-	build := exec.Command("go", "build", "-o", binary, "./cmd/autoresearch")
+	build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", binary, "./cmd/autoresearch")...)
 	build.Dir = ".."
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build the command: %v\n%s", err, out)

@@ -145,7 +145,7 @@ func usable(ctx context.Context, r health.Report) (all []GPU, err error) {
 	switch {
 	case r.Problem != nil && r.Problem.Message == gpu.ErrNotBuilt.Error():
 		return nil, &GPUError{Message: "this program was built without CUDA", Help: "build it with make cuda, which needs a C compiler and nothing of NVIDIA's"}
-	case r.Problem != nil && len(parts) == 0:
+	case r.Problem != nil:
 		return nil, &GPUError{Message: r.Problem.Message, Help: cmp.Or(r.Problem.Hint, "'autoresearch doctor' says what is missing")}
 	case r.Blind != "":
 		return nil, &GPUError{Message: "GPUs cannot be watched, so that their results could not be trusted: " + r.Blind, Help: "the driver's libnvidia-ml.so.1 (NVML) must be there and work, as nvidia-smi shows; in a container: NVIDIA_DRIVER_CAPABILITIES=compute,utility"}

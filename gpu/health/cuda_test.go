@@ -19,7 +19,7 @@ func TestSelfTest(t *testing.T) {
 	emulated.Use(t)
 	r, err := health.SelfTest("", "")
 	require.NoError(t, err)
-	require.Equal(t, 512, r.Size, "a processor is slow")
+	require.LessOrEqual(t, r.Size, 2048, "a processor is slow")
 	require.Positive(t, r.TFLOPS)
 	_, err = health.SelfTest("GPU-none", "")
 	var e *gpu.Error
