@@ -184,6 +184,44 @@ func TestGPUAgainstCPU(t *testing.T) {
 	}
 }
 
+// TestModelNeedsNoHost: everything that train.go's model, its optimizers and its
+// evaluation do has a kernel.
+func TestModelNeedsNoHost(t *testing.T) {
+	defer func() { noHost = false }()
+	noHost = true
+	for _, precision := range []string{"float32", "bfloat16"} {
+		d := openGPU(t, precision)
+		m := newFullGPT(d, 2, 16, 2, 31)
+		x, y := batch(rand.New(rand.NewPCG(3, 4)), m.B*m.T, m.V)
+		m.train(x, y)
+		d.Reset()
+		g, err := d.Trace(d.Ints(x, m.B, m.T), func(ids *Tensor) *Tensor { return m.logits(ids).Softcap(15) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := g.CodeLengths(d, x, y); err != nil {
+			t.Fatal(err)
+		}
+		m.emb.Normal(rand.New(rand.NewPCG(1, 2)), 1)
+		if m.emb.Norm() == 0 || len(d.HostOps()) > 0 {
+			t.Errorf("on the host: %v", d.HostOps())
+		}
+	}
+}
+
+// TestHostOps: what has no kernel is named, and so is what should not use it.
+func TestHostOps(t *testing.T) {
+	t.Setenv(HostOpsVariable, "exp,neg")
+	d := openGPU(t, "float32")
+	x := d.Floats([]float32{1, 2}, 2)
+	if got := x.Exp().Log().Neg().Neg().Host(); math.Abs(float64(got[1])-2) > 1e-6 {
+		t.Errorf("got %v", got)
+	}
+	if got := d.HostOps(); len(got) != 2 || got["exp"] != 1 || got["neg"] != 2 {
+		t.Errorf("on the host: %v", got)
+	}
+}
+
 // TestGPUCodeLengths are those of the logits.
 func TestGPUCodeLengths(t *testing.T) {
 	for _, precision := range []string{"float32", "bfloat16"} {
