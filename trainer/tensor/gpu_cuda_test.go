@@ -222,6 +222,32 @@ func TestHostOps(t *testing.T) {
 	}
 }
 
+// TestChangesComeAfterReaders: what waits for its reader has the values that were
+// there when it was called.
+func TestChangesComeAfterReaders(t *testing.T) {
+	defer DeferAll()()
+	d := openGPU(t, "float32")
+	b := d.Const("b", []float32{10, 20}, 2)
+	for name, f := range map[string]func(x *Tensor){
+		"Fill":         func(x *Tensor) { x.Fill(3) },
+		"CopyFrom":     func(x *Tensor) { x.CopyFrom(b) },
+		"Lerp":         func(x *Tensor) { x.Lerp(b, 0.5) },
+		"ScaleInPlace": func(x *Tensor) { x.ScaleInPlace(2) },
+		"AddScaled":    func(x *Tensor) { x.Reshape(1, 2).AddScaled(b, 2) },
+		"Uniform":      func(x *Tensor) { x.Uniform(rand.New(rand.NewPCG(1, 2)), 5, 6) },
+	} {
+		d.Reset()
+		x := d.Floats([]float32{1, 2}, 2)
+		y := x.Scale(2).AddScalar(1)
+		if y.deferred == nil {
+			t.Fatal("nothing is deferred")
+		}
+		if f(x); !slices.Equal(y.Host(), []float32{3, 5}) {
+			t.Errorf("%s: what was called before is %v", name, y.Host())
+		}
+	}
+}
+
 // TestGPUCodeLengths are those of the logits.
 func TestGPUCodeLengths(t *testing.T) {
 	for _, precision := range []string{"float32", "bfloat16"} {

@@ -79,8 +79,8 @@ func (t *Tensor) settle() {
 // hasGrad says whether a gradient has been allocated.
 func (t *Tensor) hasGrad() bool { return t.grad != nil || !t.gradMem.none() }
 
-// changed says that the elements of t are others now.
-func (t *Tensor) changed() {
+// changes says that the elements of t are about to become others.
+func (t *Tensor) changes() {
 	if t.root != nil {
 		t = t.root
 	}

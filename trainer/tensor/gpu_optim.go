@@ -30,8 +30,8 @@ func (a *accelerator) onCopies(f func(), n int, l ...*Tensor) {
 	}
 	f()
 	for _, t := range l[:n] {
+		t.changes()
 		a.upload(t.block(), t.data)
-		t.changed()
 	}
 }
 
@@ -46,10 +46,10 @@ func (a *accelerator) adamW(p, m, v *Tensor, s [6]float32) {
 	if p.half != nil {
 		half = p.half.mem
 	}
+	p.changes()
+	m.changes()
+	v.changes()
 	k(a, p.block(), p.gradMem, m.block(), v.block(), half, s)
-	p.changed()
-	m.changed()
-	v.changed()
 	if p.half != nil {
 		p.half.fresh = true
 	}
@@ -62,8 +62,9 @@ func (a *accelerator) lerp(t, b *Tensor, w float32) {
 		a.onCopies(func() { t.lerp(b, w) }, 1, t, b)
 		return
 	}
+	t.changes()
 	k(a, t.block(), b.block(), w)
-	a.after(t)
+	a.freeTemps(0)
 }
 
 func (a *accelerator) cautious(t, step *Tensor, lr, decay float32) {
@@ -72,8 +73,9 @@ func (a *accelerator) cautious(t, step *Tensor, lr, decay float32) {
 		a.onCopies(func() { t.cautious(step, lr, decay) }, 1, t, step)
 		return
 	}
+	t.changes()
 	k(a, t.block(), step.block(), lr, lr*decay)
-	a.after(t)
+	a.freeTemps(0)
 }
 
 func (a *accelerator) addScaled(t, b *Tensor, s float32) {
@@ -82,8 +84,9 @@ func (a *accelerator) addScaled(t, b *Tensor, s float32) {
 		a.onCopies(func() { t.addScaled(b, s) }, 1, t, b)
 		return
 	}
+	t.changes()
 	k(a, t.block(), b.block(), s)
-	a.after(t)
+	a.freeTemps(0)
 }
 
 func (a *accelerator) scale(t *Tensor, s float32) {
@@ -92,8 +95,9 @@ func (a *accelerator) scale(t *Tensor, s float32) {
 		a.onCopies(func() { t.scale(s) }, 1, t)
 		return
 	}
+	t.changes()
 	k(a, t.block(), s)
-	a.after(t)
+	a.freeTemps(0)
 }
 
 func (a *accelerator) fill(t *Tensor, x float32) {
@@ -106,8 +110,9 @@ func (a *accelerator) fill(t *Tensor, x float32) {
 		})
 		return
 	}
+	t.changes()
 	k(a, t.block(), x)
-	a.after(t)
+	a.freeTemps(0)
 }
 
 func (a *accelerator) norm(t *Tensor) (s float32) {
@@ -119,10 +124,4 @@ func (a *accelerator) norm(t *Tensor) (s float32) {
 	s = k(a, t.block())
 	a.freeTemps(0)
 	return s
-}
-
-// after ends a helper that has changed t.
-func (a *accelerator) after(t *Tensor) {
-	t.changed()
-	a.freeTemps(0)
 }

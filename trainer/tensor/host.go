@@ -25,8 +25,8 @@ func (t *Tensor) readFloats(dst []float32) {
 // writeFloats overwrites the elements with src, as many.
 func (t *Tensor) writeFloats(src []float32) {
 	if a := t.dev.acc; a != nil {
+		t.changes()
 		a.upload(t.block(), src)
-		t.changed()
 		return
 	}
 	copy(t.data, src)

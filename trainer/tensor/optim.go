@@ -122,8 +122,8 @@ func (t *Tensor) scale(s float32) {
 func (t *Tensor) CopyFrom(b *Tensor) {
 	same("copyfrom", t, b)
 	if a := t.dev.acc; a != nil {
+		t.changes()
 		a.convert(t.block(), b.block())
-		t.changed()
 		return
 	}
 	copy(t.data, b.data)
