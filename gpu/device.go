@@ -81,7 +81,7 @@ func choose(infos []Info, uuid string) (Info, error) {
 func (d *Device) attach() error {
 	context, err := d.device.RetainPrimaryCtx()
 	if err != nil {
-		return failed("open the GPU "+d.info.UUID, err)
+		return occupied(failed("open the GPU "+d.info.UUID, err))
 	}
 	d.bound = *(*C.CUcontext)(unsafe.Pointer(&context)) // all that a CUContext is
 	runtime.LockOSThread()

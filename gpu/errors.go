@@ -71,6 +71,15 @@ func blame(call string, code int) *Error {
 	return &Error{Call: call, Code: code, Name: o.name, Fault: o.fault, Hint: o.hint}
 }
 
+// occupied is the Error for a GPU that cannot be opened. A program that has
+// allocated nothing yet is not to blame for want of memory.
+func occupied(e *Error) *Error {
+	if e.Fault == ByMemory {
+		e.Fault, e.Hint = ByMachine, "other processes hold the GPU's memory: see nvidia-smi"
+	}
+	return e
+}
+
 // FaultOf is the fault of an error, or of what was recovered from a panic; it is
 // false where no *Error is in it.
 func FaultOf(failure any) (Fault, bool) {

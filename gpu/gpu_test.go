@@ -39,6 +39,15 @@ func TestBlame(t *testing.T) {
 	}
 }
 
+func TestOccupied(t *testing.T) {
+	if e := occupied(blame("open the GPU", 2)); e.Fault != ByMachine || !strings.Contains(e.Error(), "other processes") {
+		t.Errorf("%s: %v", e.Fault, e)
+	}
+	if e := occupied(blame("open the GPU", 304)); e.Fault != BySetup {
+		t.Errorf("%s: %v", e.Fault, e)
+	}
+}
+
 func TestFaultOf(t *testing.T) {
 	wrapped := fmt.Errorf("step 7: %w", blame("launch k", 214))
 	if fault, ok := FaultOf(wrapped); fault != ByMachine || !ok {
