@@ -37,7 +37,7 @@ var (
 
 // tuneSplits are the numbers of parts of K that are tried beside what the
 // library proposes, if K is long for the size of the result.
-var tuneSplits = []int{2, 4, 8, 16}
+var tuneSplits = []int{2, 4, 8, 16, 32, 64}
 
 // variant is one way to compute a product: an algorithm of the library's list
 // and, if Splits is not 0, so many parts of K instead of its own number.
@@ -132,22 +132,19 @@ func rounds(each, all time.Duration) int {
 // has few elements for the length of K, splitting K is what fills the GPU; the
 // library's list has algorithms that do, but seldom enough of them.
 func splits(k productKey, offered []variant) (l []variant) {
-	if !longK(k) {
+	// Tiles of 128 by 128; a large GPU has 132 to 160 processors for them.
+	tiles := int64((k.M+127)/128) * int64((k.N+127)/128) * int64(k.Batch)
+	if k.K < 4096 || tiles >= 256 {
 		return nil
 	}
 	for _, v := range offered[:min(len(offered), 4)] {
 		for _, s := range tuneSplits {
-			l = append(l, variant{v.Index, s})
+			if n := tiles * int64(s); n >= 32 && n <= 1024 {
+				l = append(l, variant{v.Index, s})
+			}
 		}
 	}
 	return l
-}
-
-// longK says that K is worth splitting: the result has fewer tiles of 128 by
-// 128 than twice the processors of a large GPU.
-func longK(k productKey) bool {
-	tiles := int64((k.M+127)/128) * int64((k.N+127)/128) * int64(k.Batch)
-	return k.K >= 4096 && tiles < 256
 }
 
 // choiceKey names what an algorithm is chosen for, in a line of a file. Whether

@@ -106,15 +106,24 @@ func TestChoiceIsKept(t *testing.T) {
 	}
 }
 
-// TestSplitsWhereKIsLong: gradients of weights are computed in parts of K.
+// TestSplitsWhereKIsLong: gradients of weights are computed in as many parts of K
+// as it takes to fill a GPU.
 func TestSplitsWhereKIsLong(t *testing.T) {
 	for _, c := range []struct {
 		m, n, k int
-		split   bool
-	}{{512, 2048, 262144, true}, {262144, 2048, 512, false}, {512, 512, 512, false}, {8192, 8192, 8192, false}} {
-		l := splits(productKey{M: c.m, N: c.n, K: c.k, Batch: 1}, []variant{{Index: 0}, {Index: 2}})
-		if slices.Contains(l, variant{2, 8}) != c.split || len(l) > 0 != c.split {
-			t.Errorf("%+v: splits %v, wanted: %v", c, l, c.split)
+		want    []int
+	}{
+		{512, 2048, 262144, []int{2, 4, 8, 16}}, {512, 512, 262144, []int{2, 4, 8, 16, 32, 64}}, {32, 4, 262144, []int{32, 64}},
+		{262144, 2048, 512, nil}, {512, 512, 512, nil}, {8192, 8192, 8192, nil},
+	} {
+		var got []int
+		for _, v := range splits(productKey{M: c.m, N: c.n, K: c.k, Batch: 1}, []variant{{Index: 0}, {Index: 2}}) {
+			if v.Index == 2 {
+				got = append(got, v.Splits)
+			}
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%dx%dx%d: splits %v, want %v", c.m, c.n, c.k, got, c.want)
 		}
 	}
 }
