@@ -137,31 +137,33 @@ DEVICE void mix(Rows &r, const float p[M][KEYS / 8][4], const char *v) {
 // wild: these are added to the results of the queries that see them (whatever
 // their weights, nothing finite comes of it) and become zero in the tile.
 
-// tame makes the bfloat16 of a pair zero that are not finite.
-DEVICE unsigned tame(unsigned u) {
-	if ((u & 0x7f80) == 0x7f80)
-		u &= 0xffff0000;
-	if ((u & 0x7f800000) == 0x7f800000)
-		u &= 0xffff;
-	return u;
-}
-
-// tame_copied tames what this thread copied to the tile, and says whether there
-// was something.
-DEVICE bool tame_copied(char *tile, bool look) {
-	bool wild = false;
+// has_wild says whether this thread copied something to the tile that is not finite:
+// whose exponent is all ones, so that one more carries to the sign.
+DEVICE bool has_wild(const char *tile) {
+	unsigned found = 0;
 #pragma unroll 4
 	for (int i = 0; i < KEYS * CHUNKS; i += THREADS) {
 		int at = i + threadIdx.x;
-		uint4 *chunk = (uint4 *)(tile + chunk_at(at / CHUNKS, at % CHUNKS)), u = *chunk, w = u;
-		w.x = tame(u.x), w.y = tame(u.y), w.z = tame(u.z), w.w = tame(u.w);
-		if (((w.x ^ u.x) | (w.y ^ u.y) | (w.z ^ u.z) | (w.w ^ u.w)) != 0) {
-			wild = true;
-			if (!look)
-				*chunk = w;
+		uint4 u = *(const uint4 *)(tile + chunk_at(at / CHUNKS, at % CHUNKS));
+		found |= (u.x & 0x7f807f80) + 0x00800080;
+		found |= (u.y & 0x7f807f80) + 0x00800080;
+		found |= (u.z & 0x7f807f80) + 0x00800080;
+		found |= (u.w & 0x7f807f80) + 0x00800080;
+	}
+	return (found & 0x80008000) != 0;
+}
+
+// tame makes what this thread copied to the tile finite.
+DEVICE void tame(char *tile) {
+	for (int i = threadIdx.x; i < KEYS * CHUNKS; i += THREADS) {
+		unsigned *pair = (unsigned *)(tile + chunk_at(i / CHUNKS, i % CHUNKS));
+		for (int e = 0; e < 4; e++) {
+			if ((pair[e] & 0x7f80) == 0x7f80)
+				pair[e] &= 0xffff0000;
+			if ((pair[e] & 0x7f800000) == 0x7f800000)
+				pair[e] &= 0xffff;
 		}
 	}
-	return wild;
 }
 
 // add_wild adds the elements of V that are not finite to the results of the rows
@@ -240,7 +242,7 @@ attention_forward(bf16 *out, float *lse, const bf16 *q, const bf16 *k, const bf1
 		bool edge = key + KEYS - 1 > first || first + ROWS - 1 - key >= window, wild = false;
 		cp_async_wait<0>();
 		if (edge)
-			wild = __syncthreads_or(tame_copied(tile_v, true));
+			wild = __syncthreads_or(has_wild(tile_v));
 		else
 			__syncthreads();
 		if (key + KEYS < end) { // all warps are done with the other stage
@@ -267,7 +269,7 @@ attention_forward(bf16 *out, float *lse, const bf16 *q, const bf16 *k, const bf1
 		if (wild) {
 			add_wild(r, tile_v, row, key, window);
 			__syncthreads();
-			tame_copied(tile_v, false);
+			tame(tile_v);
 			__syncthreads();
 		}
 		if (sees)
