@@ -98,13 +98,6 @@ func attentionSource(module string, d int) string {
 	return s + "#line 1 \"" + module + ".cu\"\n" + text(module+".cu")
 }
 
-func oneIf(b bool) gpu.Arg {
-	if b {
-		return gpu.Int(1)
-	}
-	return gpu.Int(0)
-}
-
 func ceil(n, by int) int { return (n + by - 1) / by }
 
 // tensorCores are the kernels by mma.sync, of bfloat16.
@@ -158,7 +151,7 @@ func (m tensorCores) backward(k *Kernels, a Attention, g AttentionGrads, out, do
 	a.launch(k, "attention_backward", "attention_backward_q", gpu.Dim{heads * ceil(a.T, t.rows)}, gpu.Dim{attentionThreads},
 		2*a.D*(2*t.rows+4*t.tile)+4*t.rows,
 		gpu.Address(g.Q), gpu.Address(delta), gpu.Address(q), gpu.Address(key), gpu.Address(v), gpu.Address(out), gpu.Address(dout), gpu.Address(lse),
-		gpu.Int(a.B), gpu.Int(a.T), gpu.Int(a.NH), gpu.Int(a.NKV), gpu.Int(a.Window), gpu.Float(scale), gpu.Float(factor), gpu.Int(a.together(heads)), oneIf(g.AddQ))
+		gpu.Int(a.B), gpu.Int(a.T), gpu.Int(a.NH), gpu.Int(a.NKV), gpu.Int(a.Window), gpu.Float(scale), gpu.Float(factor), gpu.Int(a.together(heads)), flag(g.AddQ))
 	if g.K == 0 && g.V == 0 {
 		return
 	}
@@ -166,7 +159,7 @@ func (m tensorCores) backward(k *Kernels, a Attention, g AttentionGrads, out, do
 	a.launch(k, "attention_backward", "attention_backward_kv", gpu.Dim{heads * ceil(a.T, kv.rows)}, gpu.Dim{attentionThreads},
 		2*a.D*(2*kv.rows+4*kv.tile)+2*8*kv.tile,
 		gpu.Address(g.K), gpu.Address(g.V), gpu.Address(q), gpu.Address(key), gpu.Address(v), gpu.Address(dout), gpu.Address(lse), gpu.Address(delta),
-		gpu.Int(a.B), gpu.Int(a.T), gpu.Int(a.NH), gpu.Int(a.NKV), gpu.Int(a.Window), gpu.Float(scale), gpu.Float(factor), gpu.Int(a.together(heads)), oneIf(g.AddK), oneIf(g.AddV))
+		gpu.Int(a.B), gpu.Int(a.T), gpu.Int(a.NH), gpu.Int(a.NKV), gpu.Int(a.Window), gpu.Float(scale), gpu.Float(factor), gpu.Int(a.together(heads)), flag(g.AddK), flag(g.AddV))
 }
 
 // plainAttention are the kernels in float32.
@@ -205,12 +198,12 @@ func (m plainAttention) backward(k *Kernels, a Attention, g AttentionGrads, out,
 	heads := a.B * a.NH
 	a.launch(k, "attention_plain", "attention_plain_backward_q", m.grid(ceil(a.T, rows), heads), gpu.Dim{256}, 4*(4*tile+weights),
 		gpu.Address(g.Q), gpu.Address(delta), gpu.Address(q), gpu.Address(key), gpu.Address(v), gpu.Address(out), gpu.Address(dout), gpu.Address(lse),
-		gpu.Int(int(a.Type)), gpu.Int(heads), gpu.Int(a.T), gpu.Int(a.NH), gpu.Int(a.NKV), gpu.Int(a.Window), gpu.Float(scale), gpu.Float(factor), oneIf(g.AddQ))
+		gpu.Int(int(a.Type)), gpu.Int(heads), gpu.Int(a.T), gpu.Int(a.NH), gpu.Int(a.NKV), gpu.Int(a.Window), gpu.Float(scale), gpu.Float(factor), flag(g.AddQ))
 	if g.K == 0 && g.V == 0 {
 		return
 	}
 	heads = a.B * a.NKV
 	a.launch(k, "attention_plain", "attention_plain_backward_kv", m.grid(ceil(a.T, rows), heads), gpu.Dim{256}, 4*(4*tile+2*weights),
 		gpu.Address(g.K), gpu.Address(g.V), gpu.Address(q), gpu.Address(key), gpu.Address(v), gpu.Address(dout), gpu.Address(lse), gpu.Address(delta),
-		gpu.Int(int(a.Type)), gpu.Int(heads), gpu.Int(a.T), gpu.Int(a.NH), gpu.Int(a.NKV), gpu.Int(a.Window), gpu.Float(scale), gpu.Float(factor), oneIf(g.AddK), oneIf(g.AddV))
+		gpu.Int(int(a.Type)), gpu.Int(heads), gpu.Int(a.T), gpu.Int(a.NH), gpu.Int(a.NKV), gpu.Int(a.Window), gpu.Float(scale), gpu.Float(factor), flag(g.AddK), flag(g.AddV))
 }

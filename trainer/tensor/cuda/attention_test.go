@@ -216,15 +216,15 @@ func (a Attention) String() string {
 }
 
 // attentionCases have lengths around the tiles' 32, 64 and 128 rows, windows that
-// end in their middle, and groups.
+// end in their middle or take one row of one more, and groups.
 var attentionCases = []Attention{
 	{B: 1, T: 1, NH: 1, NKV: 1, D: 64, Window: 1},
 	{B: 2, T: 7, NH: 2, NKV: 1, D: 32, Window: 3},
 	{B: 1, T: 64, NH: 2, NKV: 2, D: 16, Window: 64},
 	{B: 1, T: 65, NH: 1, NKV: 1, D: 128, Window: 65},
-	{B: 1, T: 200, NH: 1, NKV: 1, D: 64, Window: 70},
+	{B: 1, T: 200, NH: 1, NKV: 1, D: 64, Window: 66},
 	{B: 2, T: 130, NH: 4, NKV: 2, D: 32, Window: 130},
-	{B: 1, T: 200, NH: 2, NKV: 1, D: 128, Window: 33},
+	{B: 1, T: 200, NH: 2, NKV: 1, D: 128, Window: 34},
 	{B: 1, T: 40, NH: 2, NKV: 1, D: 96, Window: 40},
 	{B: 1, T: 35, NH: 1, NKV: 1, D: 250, Window: 20},
 	{B: 2, T: 9, NH: 1, NKV: 1, D: 6, Window: 9},

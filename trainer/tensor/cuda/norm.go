@@ -9,8 +9,6 @@ import (
 // NormRows are arrays [N,C] whose rows an operation treats one by one.
 type NormRows struct{ N, C int }
 
-func typeOf(a Array) gpu.Arg { return gpu.Int(int(a.Type)) }
-
 // What norm.cu and rope.cu define.
 const (
 	rowThreads = 256
@@ -38,27 +36,27 @@ func (r NormRows) launch(k *Kernels, function string, args ...gpu.Arg) {
 // RMSNorm is y = x / root(mean(x²) + eps), row by row. roots [N] float32, unless it
 // is 0, gets the reciprocals of the roots, for [Kernels.RMSNormBackward].
 func (k *Kernels) RMSNorm(r NormRows, y Array, roots gpu.Ptr, x Array, eps float32) {
-	r.launch(k, "rms_norm_forward", gpu.Address(y.At), typeOf(y), gpu.Address(roots), gpu.Address(x.At), typeOf(x),
+	r.launch(k, "rms_norm_forward", gpu.Address(y.At), typed(y), gpu.Address(roots), gpu.Address(x.At), typed(x),
 		gpu.Int(r.N), gpu.Int(r.C), gpu.Int(r.lanes()), gpu.Float(eps))
 }
 
 // AddRMSNorm is sum = a + b and y = RMSNorm(sum), in one pass. Weights are single
 // numbers here.
 func (k *Kernels) AddRMSNorm(r NormRows, sum, y Array, roots gpu.Ptr, a, b Weight, eps float32) {
-	r.launch(k, "add_rms_norm", gpu.Address(sum.At), typeOf(sum), gpu.Address(y.At), typeOf(y), gpu.Address(roots),
-		gpu.Address(a.X.At), typeOf(a.X), gpu.Address(a.W.At), typeOf(a.W), gpu.Address(b.X.At), typeOf(b.X), gpu.Address(b.W.At), typeOf(b.W),
+	r.launch(k, "add_rms_norm", gpu.Address(sum.At), typed(sum), gpu.Address(y.At), typed(y), gpu.Address(roots),
+		gpu.Address(a.X.At), typed(a.X), gpu.Address(a.W.At), typed(a.W), gpu.Address(b.X.At), typed(b.X), gpu.Address(b.W.At), typed(b.W),
 		gpu.Int(r.N), gpu.Int(r.C), gpu.Int(r.lanes()), gpu.Float(eps))
 }
 
 // RMSNormBackward fills dx, or adds to it.
 func (k *Kernels) RMSNormBackward(r NormRows, dx, dy, y Array, roots gpu.Ptr, add bool) {
-	r.launch(k, "rows_backward", gpu.Address(dx.At), typeOf(dx), gpu.Address(dy.At), typeOf(dy), gpu.Address(y.At), typeOf(y), gpu.Address(roots),
-		gpu.Int(r.N), gpu.Int(r.C), gpu.Int(r.lanes()), oneIf(add))
+	r.launch(k, "rows_backward", gpu.Address(dx.At), typed(dx), gpu.Address(dy.At), typed(dy), gpu.Address(y.At), typed(y), gpu.Address(roots),
+		gpu.Int(r.N), gpu.Int(r.C), gpu.Int(r.lanes()), flag(add))
 }
 
 // Softmax is y = exp(x) / sum(exp(x)), row by row.
 func (k *Kernels) Softmax(r NormRows, y, x Array) {
-	r.launch(k, "softmax_forward", gpu.Address(y.At), typeOf(y), gpu.Address(x.At), typeOf(x), gpu.Int(r.N), gpu.Int(r.C), gpu.Int(r.lanes()))
+	r.launch(k, "softmax_forward", gpu.Address(y.At), typed(y), gpu.Address(x.At), typed(x), gpu.Int(r.N), gpu.Int(r.C), gpu.Int(r.lanes()))
 }
 
 // SoftmaxBackward fills dx, or adds to it.
@@ -87,19 +85,19 @@ func (h Heads) launch(k *Kernels, function string, args ...gpu.Arg) {
 // RoPE turns the pairs of channels (i, i+D/2) of x by the table's angles times sign,
 // 1 or, backward, -1, and writes y or adds to it.
 func (k *Kernels) RoPE(h Heads, y, x Array, sign float32, add bool) {
-	h.launch(k, "rope", gpu.Address(y.At), typeOf(y), gpu.Address(x.At), typeOf(x), gpu.Address(h.Table),
-		gpu.Int(h.rows()), gpu.Int(h.T), gpu.Int(h.NH), gpu.Int(h.D), gpu.Int(h.lanes()), gpu.Float(sign), oneIf(add))
+	h.launch(k, "rope", gpu.Address(y.At), typed(y), gpu.Address(x.At), typed(x), gpu.Address(h.Table),
+		gpu.Int(h.rows()), gpu.Int(h.T), gpu.Int(h.NH), gpu.Int(h.D), gpu.Int(h.lanes()), gpu.Float(sign), flag(add))
 }
 
 // RoPENorm is y = RMSNorm(RoPE(x)) of every head, in one pass; roots [B,T,NH]
 // float32, unless it is 0, is for [Kernels.RoPENormBackward].
 func (k *Kernels) RoPENorm(h Heads, y Array, roots gpu.Ptr, x Array, eps float32) {
-	h.launch(k, "rope_norm_forward", gpu.Address(y.At), typeOf(y), gpu.Address(roots), gpu.Address(x.At), typeOf(x), gpu.Address(h.Table),
+	h.launch(k, "rope_norm_forward", gpu.Address(y.At), typed(y), gpu.Address(roots), gpu.Address(x.At), typed(x), gpu.Address(h.Table),
 		gpu.Int(h.rows()), gpu.Int(h.T), gpu.Int(h.NH), gpu.Int(h.D), gpu.Int(h.lanes()), gpu.Float(eps))
 }
 
 // RoPENormBackward fills dx, or adds to it.
 func (k *Kernels) RoPENormBackward(h Heads, dx, dy, y Array, roots gpu.Ptr, add bool) {
-	h.launch(k, "rope_norm_backward", gpu.Address(dx.At), typeOf(dx), gpu.Address(dy.At), typeOf(dy), gpu.Address(y.At), typeOf(y), gpu.Address(roots), gpu.Address(h.Table),
-		gpu.Int(h.rows()), gpu.Int(h.T), gpu.Int(h.NH), gpu.Int(h.D), gpu.Int(h.lanes()), oneIf(add))
+	h.launch(k, "rope_norm_backward", gpu.Address(dx.At), typed(dx), gpu.Address(dy.At), typed(dy), gpu.Address(y.At), typed(y), gpu.Address(roots), gpu.Address(h.Table),
+		gpu.Int(h.rows()), gpu.Int(h.T), gpu.Int(h.NH), gpu.Int(h.D), gpu.Int(h.lanes()), flag(add))
 }
