@@ -190,6 +190,7 @@ func (a *accelerator) kill(h *headers, from int) {
 			a.free(&t.mem)
 		}
 		a.free(&t.gradMem)
+		a.free(&t.sorted)
 	}
 }
 

@@ -1,6 +1,9 @@
 package tensor
 
-import "github.com/autoresearch-go/autoresearch/trainer/tensor/cuda"
+import (
+	"github.com/autoresearch-go/autoresearch/gpu"
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/cuda"
+)
 
 func init() {
 	onGPU["embed"] = gpuOp{
@@ -10,7 +13,7 @@ func init() {
 		},
 		backward: func(c *call) {
 			v, n, ids := c.table()
-			c.kernels().EmbedGrad(c.gradZeroed(0).array(), c.grad().array(), ids.at, ids.n, v, n)
+			c.kernels().EmbedGrad(c.gradZeroed(0).array(), c.grad().array(), c.sortedIDs(v, ids), n)
 		},
 	}
 	onGPU["gather"] = gpuOp{
@@ -48,6 +51,21 @@ func init() {
 func (c *call) table() (v, n int, ids block) {
 	v, n = c.in[0].shape[0], c.in[0].shape[1]
 	return v, n, c.idsOf(1, v)
+}
+
+// sortedIDs are the ids of input 1 in order. They stay with it until the next
+// Reset, since several tables may be looked up with the same ids.
+func (c *call) sortedIDs(v int, ids block) cuda.SortedIDs {
+	t := c.in[1]
+	s := cuda.SortedIDs{N: ids.n, V: v}
+	if t.sorted.n != s.Size() {
+		c.dev.acc.free(&t.sorted)
+		t.sorted = c.dev.acc.alloc(s.Size(), gpu.I32)
+		s.At = t.sorted.at
+		c.kernels().SortIDs(s, ids.at)
+	}
+	s.At = t.sorted.at
+	return s
 }
 
 // cudaPicks describes gather and scatter_add; small is the shape of what is

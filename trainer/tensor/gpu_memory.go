@@ -33,6 +33,7 @@ type onDevice struct {
 	root      *Tensor   // the leaf whose memory a view shares
 	half      *halfCopy // of leaves
 	ids       *givenIDs
+	sorted    block // ids in order: see call.sortedIDs
 	deferred  *call // that computes mem when it is read
 }
 

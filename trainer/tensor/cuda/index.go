@@ -17,13 +17,19 @@ func (k *Kernels) Embed(y, table Array, ids gpu.Ptr, n, v, c int) {
 		gpu.Address(ids), gpu.Address(poison.At), gpu.Int(n), gpu.Int(v), gpu.Int(c), flag(vec))
 }
 
-// sortedIDs are the positions of n ids in order of the ids, equal ones as they
-// were, in one allocation.
-type sortedIDs struct {
-	starts gpu.Ptr // [v+2] where each id begins; the last are those not in 0..v-1
-	order  gpu.Ptr // [n] positions
-	ids    gpu.Ptr // [n] their ids
+// SortedIDs are the positions of N ids in order of the ids, equal ones as they
+// were, for tables of V rows: in memory of Size int32, where they begin, then the
+// positions, then their ids.
+type SortedIDs struct {
+	At   gpu.Ptr
+	N, V int
 }
+
+// Size is how many int32 they take.
+func (s SortedIDs) Size() int { return s.V + 2 + 2*s.N }
+
+func (s SortedIDs) order() gpu.Ptr { return s.At.At(int64(s.V+2) * 4) }
+func (s SortedIDs) ids() gpu.Ptr   { return s.order().At(int64(s.N) * 4) }
 
 // The counting sort gives chunks of ids to warps, each of which counts in an array
 // of its own; there are no more chunks than serve, nor than fit in so many numbers.
@@ -32,12 +38,9 @@ const (
 	sortNumbers            = 1 << 22
 )
 
-// sortIDs sorts ids, which lie in GPU memory; s.starts is to be freed.
-func (k *Kernels) sortIDs(ids gpu.Ptr, n, v int) (s sortedIDs) {
-	buckets := v + 1
-	s.starts = k.dev.Alloc(int64(buckets+1+2*n) * 4)
-	s.order = s.starts.At(int64(buckets+1) * 4)
-	s.ids = s.order.At(int64(n) * 4)
+// SortIDs fills s from ids [s.N]. Those not in 0..s.V-1 come last.
+func (k *Kernels) SortIDs(s SortedIDs, ids gpu.Ptr) {
+	n, v, buckets := s.N, s.V, s.V+1
 	chunks := max(1, min(mostChunks, n/leastChunk, sortNumbers/buckets))
 	chunk := roundUp((n+chunks-1)/chunks, 32)
 	chunks = (n + chunk - 1) / chunk
@@ -46,21 +49,19 @@ func (k *Kernels) sortIDs(ids gpu.Ptr, n, v int) (s sortedIDs) {
 	k.dev.Clear(counts, int64(chunks)*int64(buckets)*4)
 	warp := gpu.Dim{32}
 	k.launch("index", "sort_count", gpu.Dim{chunks}, warp, 0, gpu.Address(counts), gpu.Address(ids), gpu.Int(n), gpu.Int(chunk), gpu.Int(v))
-	k.launch("index", "sort_chunks", blocks(buckets), gpu.Dim{threads}, 0, gpu.Address(counts), gpu.Address(s.starts), gpu.Int(chunks), gpu.Int(buckets))
-	k.launch("index", "sort_starts", gpu.Dim{1}, gpu.Dim{1024}, 0, gpu.Address(s.starts), gpu.Int(buckets), gpu.Int(n))
-	k.launch("index", "sort_fill", gpu.Dim{chunks}, warp, 0, gpu.Address(s.order), gpu.Address(s.ids), gpu.Address(counts), gpu.Address(s.starts),
+	k.launch("index", "sort_chunks", blocks(buckets), gpu.Dim{threads}, 0, gpu.Address(counts), gpu.Address(s.At), gpu.Int(chunks), gpu.Int(buckets))
+	k.launch("index", "sort_starts", gpu.Dim{1}, gpu.Dim{1024}, 0, gpu.Address(s.At), gpu.Int(buckets), gpu.Int(n))
+	k.launch("index", "sort_fill", gpu.Dim{chunks}, warp, 0, gpu.Address(s.order()), gpu.Address(s.ids()), gpu.Address(counts), gpu.Address(s.At),
 		gpu.Address(ids), gpu.Int(n), gpu.Int(chunk), gpu.Int(v))
-	return s
 }
 
 // embedRun is how many sorted positions a block of embed_grad takes: RUN there.
 const embedRun = 128
 
-// EmbedGrad adds to dtable [v,c] the rows of dy [n,c] of each id, in order of
+// EmbedGrad adds to dtable [s.V,c] the rows of dy [s.N,c] of each id, in order of
 // their positions in runs of embedRun.
-func (k *Kernels) EmbedGrad(dtable, dy Array, ids gpu.Ptr, n, v, c int) {
-	s := k.sortIDs(ids, n, v)
-	defer k.dev.Free(s.starts)
+func (k *Kernels) EmbedGrad(dtable, dy Array, s SortedIDs, c int) {
+	n, v := s.N, s.V
 	runs := (n + embedRun - 1) / embedRun
 	partial := k.scratch(runs * 2 * c)
 	defer k.dev.Free(partial.At)
@@ -70,10 +71,10 @@ func (k *Kernels) EmbedGrad(dtable, dy Array, ids gpu.Ptr, n, v, c int) {
 	}
 	block := gpu.Dim{min(threads, roundUp(columns, 32))}
 	k.launch("index", "embed_grad", gpu.Dim{runs}, block, 0, gpu.Address(dtable.At), typed(dtable), gpu.Address(partial.At), gpu.Address(dy.At), typed(dy),
-		gpu.Address(s.order), gpu.Address(s.ids), gpu.Int(n), gpu.Int(v), gpu.Int(c), flag(vec))
+		gpu.Address(s.order()), gpu.Address(s.ids()), gpu.Int(n), gpu.Int(v), gpu.Int(c), flag(vec))
 	if runs > 1 {
 		k.launch("index", "embed_join", gpu.Dim{runs}, gpu.Dim{min(threads, roundUp(c, 32))}, 0, gpu.Address(dtable.At), typed(dtable), gpu.Address(partial.At),
-			gpu.Address(s.ids), gpu.Address(s.starts), gpu.Int(n), gpu.Int(v), gpu.Int(c))
+			gpu.Address(s.ids()), gpu.Address(s.At), gpu.Int(n), gpu.Int(v), gpu.Int(c))
 	}
 }
 

@@ -52,15 +52,22 @@ func (b *bench) embedGrad(ids []int32, v, c int, tdy, tdt gpu.Type) {
 			}
 		}
 	}
-	p := b.ids(ids).At
-	b.EmbedGrad(dt, ady, p, len(ids), v, c)
+	sorted := b.sorted(ids, v)
+	b.EmbedGrad(dt, ady, sorted, c)
 	first := b.get(dt)
 	b.all(fmt.Sprint(c, " columns"), first, want, tdt, 2e-5)
 	again := b.put(tdt, old)
-	b.EmbedGrad(again, ady, p, len(ids), v, c)
+	b.EmbedGrad(again, ady, sorted, c)
 	if !slices.Equal(b.get(again), first) {
 		b.t.Fatal("other bits the second time")
 	}
+}
+
+func (b *bench) sorted(ids []int32, v int) SortedIDs {
+	s := SortedIDs{N: len(ids), V: v}
+	s.At = b.dev.Alloc(int64(s.Size()) * 4)
+	b.SortIDs(s, b.ids(ids).At)
+	return s
 }
 
 // TestSortIDs keeps the order of equal ids, over several chunks of positions.
@@ -77,9 +84,9 @@ func TestSortIDs(t *testing.T) {
 				order[i] = i
 			}
 			slices.SortStableFunc(order, func(i, j int) int { return int(uint32(ids[i]))%(1<<16) - int(uint32(ids[j]))%(1<<16) }) // -1 last
-			got := b.sortIDs(b.ids(ids).At, n, v)
+			got := b.sorted(ids, v)
 			y := Array{b.dev.Alloc(int64(n) * 4), gpu.F32, n}
-			b.ToFloat(y, got.order)
+			b.ToFloat(y, got.order())
 			for i, o := range order {
 				want[i] = float32(o)
 			}
