@@ -33,7 +33,10 @@ type GPU struct {
 	Cache  string // as in target.GPU
 	Memory int64  // bytes of the whole GPU; 0 is not known
 	Queue  string // the slot's own task queue
-	Host   *Host  // of all slots of the process; see NewGPU
+	// Libraries are as in target.GPU. They are found by whoever found the GPU: to
+	// look for them loads the driver, which a worker does in other processes alone.
+	Libraries []string
+	Host      *Host // of all slots of the process; see NewGPU
 
 	// Look is one look at the GPU, Test the self-test, which needs it for itself
 	// and gives TFLOP/s. Both come back whatever the driver does.
@@ -335,7 +338,7 @@ func (g *GPU) testNow(ctx context.Context) health.Verdict {
 
 // spec is what a target is told of the GPU.
 func (g *GPU) spec(watch func(pid int) error) *target.GPU {
-	return &target.GPU{UUID: g.UUID, Class: g.Class, Cache: g.Cache, Watch: watch}
+	return &target.GPU{UUID: g.UUID, Class: g.Class, Cache: g.Cache, Libraries: g.Libraries, Watch: watch}
 }
 
 // load and save keep the book; mu is held. What is lost is found out again.

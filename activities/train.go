@@ -133,7 +133,7 @@ func (a *Train) attempt(ctx context.Context, in TrainInput, run attempts, beat *
 		return target.Record{}, err
 	}
 	if gpu != nil { // what the base compiles serves others: the evaluator is built from it, too
-		gpu.Trusted = in.Source == in.Campaign.Evaluator
+		gpu.Trusted = in.Number == 0
 	}
 	program, failure, err := build(ctx, a.Home, a.Store, t, in.Source, target.Candidate.On(gpu != nil))
 	if failure != nil || err != nil {

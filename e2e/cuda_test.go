@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -354,4 +355,56 @@ func TestCUDARefused(t *testing.T) {
 	var report map[string]any
 	require.NoError(t, json.Unmarshal([]byte(u.run("gpu", "probe")), &report))
 	require.Contains(t, report, "libraries")
+}
+
+// The real trainer, built with the tag in the sandbox and run there on emulated
+// GPUs. The memory of the one fails under the baseline: that goes on from its
+// checkpoint on the other one, where the rest is trained and evaluated too. A
+// candidate that lacks memory, or goes astray, is the candidate's own affair.
+func TestCUDATrainer(t *testing.T) {
+	u := newUser(t)
+	u.tinyTrainer()
+	script, uuids := u.onGPUs(2)
+	texts := filepath.Join(t.TempDir(), "texts")
+	require.NoError(t, os.CopyFS(texts, os.DirFS("../workflows/double")))
+	require.NoError(t, os.CopyFS(filepath.Join(texts, "record"), os.DirFS("../workflows/record")))
+	require.NoError(t, os.CopyFS(filepath.Join(texts, "more"), os.DirFS("../experiment")))
+	const tag = "real"
+	hit := filepath.Join(filepath.Dir(script.Path()), "hit")
+	require.NoError(t, script.Add("fault gpu="+uuids[0]+" at=launch:3000 code=214 file="+hit, "nvml gpu="+uuids[1]+fmt.Sprintf(" process=%d:9MiB", os.Getpid())))
+	args := []string{"up", plain, "--device", "cuda", "--tag", tag, "--budget", "4s", "--experiments", "1", "--seeds", "1", "--dataset", texts, "--exit"}
+	up := u.start(args...)
+	eventually(t, "a run meets the error", func() bool { _, err := os.Stat(hit); return err == nil })
+	require.NoError(t, script.Set(append(emulatedLines(script)[:2], "nvml gpu="+uuids[0]+" ecc=1")...))
+	eventually(t, "the GPU is quarantined", func() bool {
+		state, why := u.unwell(tag, uuids[0])
+		return state == experiment.SlotQuarantined && strings.Contains(why, "uncorrectable memory errors")
+	})
+	up.wait()
+	u.checkLedger(tag, 1)
+	rows := u.history(tag)
+	for _, r := range rows {
+		require.Len(t, r.Measurements, 1)
+		m := r.Measurements[0]
+		require.Nil(t, m.Failure, "%v", m.Failure)
+		require.Equal(t, uuids[1], m.GPU.UUID)
+		require.InDelta(t, 4, m.ChargedSeconds, 2)
+	}
+	require.Greater(t, rows[0].Measurements[0].Attempts, 1)
+	u.checkResumed(tag, 0, 1)
+}
+
+// tinyTrainer commits a model that an emulation trains in seconds.
+func (u *user) tinyTrainer() {
+	u.t.Helper()
+	path := filepath.Join(u.clone, "trainer", "train.go")
+	text, err := os.ReadFile(path)
+	require.NoError(u.t, err)
+	for name, value := range map[string]string{"Depth": "1", "Aspect": "32", "Context": "64", "BatchSize": "2", "ShortSpan": "2"} {
+		pattern := regexp.MustCompile(`(?m)^(\t` + name + ` += )\S+`)
+		require.True(u.t, pattern.Match(text), name)
+		text = pattern.ReplaceAll(text, []byte("${1}"+value))
+	}
+	require.NoError(u.t, os.WriteFile(path, text, 0o644))
+	git(u.t, u.clone, "-c", "user.name=t", "-c", "user.email=t@localhost", "commit", "-qam", "a tiny model")
 }

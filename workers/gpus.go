@@ -65,7 +65,8 @@ func (e *GPUError) Hint() string { return e.Help }
 // GPU is one that a slot can have.
 type GPU struct {
 	gpu.Info
-	Part bool // it is a MIG device
+	Part      bool     // it is a MIG device
+	Libraries []string // directories of NVIDIA's libraries
 }
 
 // Class is as in target.GPU: "cuda/nvidia-h200". Scores compare within a class.
@@ -155,9 +156,10 @@ func usable(ctx context.Context, r health.Report) (all []GPU, err error) {
 			return nil, &GPUError{Message: fmt.Sprintf("%s, %s, cannot be used: %s", l.Name, l.What, l.Problem), Help: "'autoresearch doctor' says where libraries are looked for"}
 		}
 	}
+	libraries := append([]string{}, gpu.LibraryDirs(r.Libraries)...)
 	for _, g := range r.GPUs {
 		if !divided[g.UUID] && !strings.HasPrefix(g.UUID, "MIG-") {
-			all = append(all, GPU{Info: g})
+			all = append(all, GPU{Info: g, Libraries: libraries})
 		}
 	}
 	for _, uuid := range parts { // a process sees one of them at a time
@@ -168,7 +170,7 @@ func usable(ctx context.Context, r health.Report) (all []GPU, err error) {
 		if err != nil {
 			return nil, err
 		}
-		part := GPU{Info: one.GPUs[0], Part: true}
+		part := GPU{Info: one.GPUs[0], Part: true, Libraries: libraries}
 		part.UUID = uuid
 		all = append(all, part)
 	}
@@ -225,7 +227,7 @@ func (w *Workers) startGPUs(ctx context.Context, c client.Client, cfg Config, wh
 		s := seat(g.UUID)
 		a := train(cfg, where.slotQueue(TrainCUDA, s), len(cfg.GPUs))
 		a.GPU = activities.NewGPU(&activities.GPU{
-			UUID: g.UUID, Name: g.Name, Class: g.Class(), Cache: kernels(cfg.Home, g), Memory: g.MemoryBytes,
+			UUID: g.UUID, Name: g.Name, Class: g.Class(), Cache: kernels(cfg.Home, g), Memory: g.MemoryBytes, Libraries: g.Libraries,
 			Queue: a.Slot, Tell: news.tell, Book: filepath.Join(cfg.Home.Cache(), "cuda", g.UUID+".json"),
 		}, host)
 		cfg.watch(g, a.GPU)

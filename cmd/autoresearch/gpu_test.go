@@ -61,6 +61,6 @@ func TestDoctorOnGPUs(t *testing.T) {
 func TestUnwellLine(t *testing.T) {
 	now := time.Date(2026, 3, 5, 12, 2, 0, 0, time.UTC)
 	h := experiment.SlotHealth{Queue: "train-cuda@vm/GPU-1", State: experiment.SlotQuarantined, Reason: "3 errors", At: now.Add(-2 * time.Minute)}
-	require.Equal(t, "train-cuda@vm/GPU-1 quarantined, 2m ago: 3 errors", unwellLine(h, now))
+	require.Equal(t, "train-cuda@vm/GPU-1 quarantined, 2m00s ago: 3 errors", unwellLine(h, now))
 	require.Equal(t, "train-cuda@vm/GPU-1 drained", unwellLine(experiment.SlotHealth{Queue: h.Queue, State: experiment.SlotDrained, At: now}, now))
 }
