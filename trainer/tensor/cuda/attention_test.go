@@ -340,3 +340,16 @@ func TestAttentionBits(t *testing.T) {
 		}
 	}
 }
+
+// TestAttentionFewHeadsTogether takes blocks from two heads at once, of three and of
+// nine that there are.
+func TestAttentionFewHeadsTogether(t *testing.T) {
+	a := Attention{B: 3, T: 150, NH: 3, NKV: 1, D: 16, Window: 100, Type: gpu.BF16}
+	defer func(old int) { sharedHeads = old }(sharedHeads)
+	sharedHeads = 2 * 4 * a.T * a.D
+	if n := a.together(9); n != 2 {
+		t.Fatalf("%d heads are taken together", n)
+	}
+	k := newKernels(t)
+	newAttentionCase(k, a, 5).check(t, k)
+}

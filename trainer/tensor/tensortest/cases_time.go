@@ -40,6 +40,7 @@ func attentionCases() (l []Case) {
 	for _, c := range []struct{ b, t, nh, nkv, d, window int }{
 		{2, 5, 2, 2, 4, 0}, {2, 6, 4, 2, 2, 3}, {2, 5, 2, 1, 4, 1}, {2, 5, 2, 1, 4, 9}, {1, 1, 1, 1, 3, 0}, {1, 7, 3, 3, 5, 2},
 		{1, 70, 2, 1, 2, 0}, {1, 70, 1, 1, 2, 3}, {1, 130, 2, 1, 17, 66}, // more than one block
+		{1, 20, 2, 1, 16, 7}, // heads of a size for tensor cores
 	} {
 		q, kv := floats(c.b, c.t, c.nh, c.d), floats(c.b, c.t, c.nkv, c.d)
 		l = append(l, Case{Op: "attention", Name: fmt.Sprintf("%+v", c), In: []Input{q, kv, kv}, Tol: 1e-5,
