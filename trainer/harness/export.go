@@ -81,6 +81,9 @@ func (r *Run) finish() error {
 	}
 	fmt.Fprintf(r.out, "done: %d steps, %d tokens, %.1f s charged (%.1f%% for checkpoints) in %.1f s, %.0f tokens/s, loss %.4f\nsample: %q\n",
 		d.Steps, d.Tokens, d.ChargedSeconds, 100*r.checkpointShare(), time.Since(r.started).Seconds(), float64(d.Tokens)/d.ChargedSeconds, d.FinalLoss, d.Sample)
+	if n, spent := r.dev.Tuned(); n > 0 {
+		fmt.Fprintf(r.out, "products: the fastest algorithms for %d shapes were found in %.1f s\n", n, spent.Seconds())
+	}
 	return writeJSON(filepath.Join(r.opts.run, "done.json"), d)
 }
 

@@ -1,6 +1,10 @@
 package tensor
 
-import "github.com/autoresearch-go/autoresearch/gpu"
+import (
+	"time"
+
+	"github.com/autoresearch-go/autoresearch/gpu"
+)
 
 // Matrix products on a GPU. In mixed precision both sides are bfloat16: those of
 // Params are cached copies, activations are bfloat16 already. The gradient of a
@@ -63,4 +67,13 @@ func (c *call) products(batch int, p gpu.Product, a, b, out block) {
 		}
 		c.gpu().Product(p)
 	}
+}
+
+// Tuned is how many shapes of products have had their algorithms timed on a GPU,
+// and how long that took.
+func (d *Device) Tuned() (shapes int, spent time.Duration) {
+	if d.acc == nil {
+		return 0, 0
+	}
+	return d.acc.dev.Tuned()
 }

@@ -152,3 +152,32 @@ func TestGradientsOfParamsAreFloat32(t *testing.T) {
 		t.Errorf("got %v, want 600", got)
 	}
 }
+
+// TestExpertsInChunks: rows in chunks of any size give what the CPU does, with
+// experts that nobody asks, and ids that are none.
+func TestExpertsInChunks(t *testing.T) {
+	defer func(n int) { expertBytes = n }(expertBytes)
+	run := func(d *Device) [][]float32 {
+		rng := rand.New(rand.NewPCG(1, 2))
+		x, w := d.Param(fmt.Sprint("x", len(d.leaves)), 11, 6), d.Param(fmt.Sprint("w", len(d.leaves)), 4, 5, 6)
+		x.SetHost(values(rng, x.Size()))
+		w.SetHost(values(rng, w.Size()))
+		d.Reset()
+		ids := []int32{3, 0, 0, 1, 3, 3, 0, 1, 0, 3, PoisonID}
+		y := x.ExpertMatMul(w, d.Ints(ids, 11)).Slice(0, 0, 10) // without the row that is NaN
+		y.Mul(d.Floats(values(rng, 50), 10, 5)).Reshape(-1).Sum(0).Backward()
+		return [][]float32{y.Host(), x.Grad().Host(), w.Grad().Host()}
+	}
+	want := run(openTest(t, Config{}))
+	for precision, tolerance := range map[string]float64{"float32": 1e-6, "bfloat16": 1. / 128} {
+		d := openGPU(t, precision)
+		for _, rows := range []int{1, 3, 11} {
+			expertBytes = rows * 4 * 5 * int(d.acc.typ.Size())
+			for i, got := range run(d) {
+				if e := farthest(got, want[i]); !(e <= tolerance) {
+					t.Errorf("%s, %d rows at a time: array %d is %.2g of its size off", precision, rows, i, e)
+				}
+			}
+		}
+	}
+}
