@@ -4,7 +4,9 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/autoresearch-go/autoresearch/gpu/emulated"
+	"github.com/autoresearch-go/autoresearch/trainer/tensor"
+	"github.com/autoresearch-go/autoresearch/trainer/tensor/tensortest"
 )
 
 // The evaluator on an emulated GPU.
@@ -142,5 +146,53 @@ func TestNaNOnGPU(t *testing.T) {
 	call(t, exitFault, &f, append([]string{"score", "--model", model, "--data", dir}, flags...)...)
 	if f.Reason != reasonNaN && f.Reason != reasonNotExportable {
 		t.Errorf("%+v", f)
+	}
+}
+
+// TestProofOnGPUIsThePlainOne: of random graphs the proof on a GPU says what the
+// plain one says on a CPU.
+func TestProofOnGPUIsThePlainOne(t *testing.T) {
+	flags := useGPU(t)
+	cpu, err := tensor.Open(tensor.Config{Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cpu.Close()
+	dev, err := tensor.Open(tensor.Config{Threads: 1, Device: flags[1], Precision: gpuPrecision, Cache: flags[3]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dev.Close()
+	rng := rand.New(rand.NewPCG(12, 12))
+	said := map[bool]int{}
+	for range 120 {
+		b := tensortest.RandomGraph(rng, tensortest.Exportable(), 1+rng.IntN(8))
+		g, err := b.Graph(b.Last())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids := make([]int32, tensortest.GraphB*tensortest.GraphT)
+		for i := range ids {
+			ids[i] = int32(rng.IntN(tensortest.GraphV))
+		}
+		clean, err := g.Run(cpu, ids)
+		if err != nil || !allFinite(clean) {
+			continue
+		}
+		plain, err := tensortest.ProvesCausal(cpu, g, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &model{graph: g, dev: dev, B: tensortest.GraphB, T: tensortest.GraphT, V: g.Vocab(), cores: 1, onGPU: true}
+		err = proveCausal(m, ids, maxSeconds)
+		var f *fault
+		if proved := err == nil; proved != plain || !proved && (!errors.As(err, &f) || f.Reason != reasonNotCausal) {
+			t.Fatalf("the proof says %v, the plain one %v of %s", err, plain, b.Text(b.Last()))
+		}
+		said[plain]++
+	}
+	t.Log(said)
+	if said[true] < 20 || said[false] < 20 {
+		t.Errorf("of the graphs, %d are causal and %d are not: too few of one kind", said[true], said[false])
 	}
 }
