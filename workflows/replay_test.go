@@ -167,3 +167,28 @@ func isRun(name, tag string) bool {
 }
 
 func isParent(name string) bool { return isRun(name, "loop") }
+
+// A campaign on GPUs trains on their queue, and takes along into its next run
+// what it has heard of them.
+func TestRecordedCUDA(t *testing.T) {
+	carried, trained := 0, 0
+	for name, h := range histories(t, "research-cuda-*.json") {
+		if isRun(name, "cuda") {
+			var s experiment.Settings
+			var state *workflows.State
+			require.NoError(t, temporalDecode(h.Events[0].GetWorkflowExecutionStartedEventAttributes().Input, &s, &state))
+			require.True(t, s.OnGPU())
+			if state != nil && len(state.Unwell) == 1 && state.Unwell[0].State == experiment.SlotQuarantined {
+				carried++
+			}
+		}
+		for _, e := range h.Events {
+			if a := e.GetActivityTaskScheduledEventAttributes(); a.GetActivityType().GetName() == "Train" {
+				require.Equal(t, workflows.CUDAQueue, a.GetTaskQueue().GetName())
+				trained++
+			}
+		}
+	}
+	require.NotZero(t, carried)
+	require.GreaterOrEqual(t, trained, 7)
+}

@@ -3,6 +3,7 @@
 // activities, and writes what Temporal recorded:
 //
 //	go run ./workflows/record -out workflows/testdata/histories/v2 -only confirmed,refuted,rechecked,drifting,vacated
+//	go run ./workflows/record -out workflows/testdata/histories/v3 -only cuda
 //
 // Record a new folder beside the old ones when workflow logic has changed, with
 // the scenarios that take the new turns, and never delete the folder of a
@@ -40,7 +41,7 @@ import (
 )
 
 func main() {
-	out := flag.String("out", "workflows/testdata/histories/v2", "`folder` to write to")
+	out := flag.String("out", "workflows/testdata/histories/v3", "`folder` to write to")
 	only := flag.String("only", "", "the `scenarios` to record, by comma; all if empty")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -95,7 +96,7 @@ func run(ctx context.Context, s scenario, out string) error {
 	if s.double != nil {
 		s.double(p.d)
 	}
-	for _, queue := range []string{workflows.ResearchQueue, workflows.TrainQueue, servedSlot} {
+	for _, queue := range []string{workflows.ResearchQueue, workflows.TrainQueue, servedSlot, workflows.CUDAQueue, servedGPU} {
 		w := worker.New(c.Client, queue, worker.Options{Identity: "research@laptop/1a2b3c4d/12345-dcx9q2b7k1ab", BuildID: "1a2b3c4", WorkerStopTimeout: time.Second, MaxHeartbeatThrottleInterval: 100 * time.Millisecond})
 		w.RegisterWorkflow(workflows.Research)
 		w.RegisterWorkflow(workflows.Experiment)

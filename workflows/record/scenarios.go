@@ -45,10 +45,46 @@ var scenarios = []scenario{
 	{"rechecked", confirming(double.Confirms{Runs: 3, Refuted: evenOnes}), rechecked},
 	{"drifting", confirming(double.Confirms{Drift: servedSlot}), confirmed},
 	{"vacated", confirming(double.Confirms{Drift: "train-cpu@nobody"}), confirmed},
+
+	{"cuda", onGPU, cuda},
 }
 
 // servedSlot is the task queue of a slot.
 const servedSlot = "train-cpu@laptop/1a2b3c4d"
+
+// servedGPU is the task queue of a slot with a GPU, brokenGPU one that nobody serves.
+const (
+	servedGPU = "train-cuda@laptop/GPU-e0000000-0000-4000-8000-000000000001"
+	brokenGPU = "train-cuda@laptop/GPU-e0000000-0000-4000-8000-000000000002"
+)
+
+func onGPU(d *double.Double) {
+	slow(100 * time.Millisecond)(d)
+	d.Slot = servedGPU
+}
+
+// cuda is a campaign on GPUs that hears of one that breaks, across runs.
+func cuda(p *play) error {
+	settings := experiment.Settings{Tag: p.tag, Device: experiment.CUDA, Seeds: 1, Limits: experiment.Limits{Experiments: 6, Parallel: 2}}
+	run, err := p.startWith(settings, &workflows.State{ContinueAfter: 60})
+	if err != nil {
+		return err
+	}
+	says := func(queue string, s experiment.SlotState, reason string) error {
+		return p.signal(workflows.SignalSlot, experiment.SlotHealth{Queue: queue, State: s, Reason: reason, At: time.Now()})
+	}
+	hears := func(n int) error {
+		return p.until(func(s experiment.Status) bool { return len(s.Unwell) == n })
+	}
+	return errors.Join(
+		says(servedGPU, experiment.SlotWaiting, "the GPU is busy with process 4711 (python3), 18000 MiB"),
+		says(brokenGPU, experiment.SlotQuarantined, "3 uncorrectable memory errors (ECC) since the last reset"),
+		hears(2),
+		says(servedGPU, experiment.SlotHealthy, ""),
+		hears(1),
+		run.Get(p.ctx, nil),
+	)
+}
 
 // confirming has a policy that measures its keeps again, and runs that take a
 // moment.
