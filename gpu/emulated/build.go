@@ -77,7 +77,7 @@ func compile(ctx context.Context, compiler, dir string) error {
 		return fmt.Errorf("emulated CUDA toolkit: %w", err)
 	}
 	for _, l := range libraries {
-		args := []string{"-std=c++17", "-O1", "-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-soname," + l.file, "-o", l.file, l.source}
+		args := []string{"-std=c++17", "-O2", "-shared", "-fPIC", "-fvisibility=hidden", "-Wl,-soname," + l.file, "-o", l.file, l.source}
 		cmd := exec.CommandContext(ctx, compiler, append(args, l.flags...)...)
 		cmd.Dir = dir
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -32,10 +32,33 @@
 typedef decltype(sizeof 0) size_t;
 
 namespace emu {
-static thread_local Thread *self __attribute__((used));
-inline Thread **self_slot() { return &self; }
+// The CUDA thread that runs. Where the compiler can keep a register for it, a switch
+// between fibers changes it at no cost.
+#if defined(__x86_64__) && !defined(__clang__)
+register Thread *self asm("r15");
+#elif defined(__aarch64__) && !defined(__clang__)
+register Thread *self asm("x28");
+#else
+static thread_local Thread *self;
+#endif
+
+static thread_local char anchor[16];
+inline char *memory() { return anchor; }
+
 inline const Scheduler *scheduler() { return self->block->scheduler; }
 inline void *dynamic_shared() { return self->block->shared; }
+
+// Others run in between: then it is this thread again.
+inline void barrier() {
+  Thread *me = self;
+  scheduler()->barrier(me);
+  self = me;
+}
+inline void collective(unsigned mask, Complete complete, void *given) {
+  Thread *me = self;
+  scheduler()->collective(me, mask, complete, given);
+  self = me;
+}
 }  // namespace emu
 
 #define threadIdx (emu::self->index)
@@ -52,7 +75,7 @@ inline void *dynamic_shared() { return self->block->shared; }
 
 // --- Barriers, memory order, time ---
 
-static inline void __syncthreads() { emu::scheduler()->barrier(emu::self); }
+static inline void __syncthreads() { emu::barrier(); }
 static inline void __threadfence() { __atomic_thread_fence(__ATOMIC_SEQ_CST); }
 static inline void __threadfence_block() {}
 static inline void __threadfence_system() { __threadfence(); }

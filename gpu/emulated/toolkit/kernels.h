@@ -13,10 +13,16 @@ template <class F, F *f> struct Runner;
 template <class... A, void (*f)(A...)> struct Runner<void(A...), f> {
   static constexpr unsigned sizes[] = {sizeof(A)..., 0};
   template <unsigned... I> static void call(void **arguments, Indices<I...>) { f(*(A *)arguments[I]...); }
-  static void run(void **arguments) { call(arguments, typename Count<sizeof...(A)>::type()); }
+  // self may be a register that belongs to the caller.
+  static void run(Thread *t, void **arguments) {
+    Thread *before = self;
+    self = t;
+    call(arguments, typename Count<sizeof...(A)>::type());
+    self = before;
+  }
 };
 
-constexpr Kernel kernel(const char *name, void (*run)(void **), const unsigned *sizes, int threads = 0, int blocks = 0) {
+constexpr Kernel kernel(const char *name, void (*run)(Thread *, void **), const unsigned *sizes, int threads = 0, int blocks = 0) {
   return {name, run, sizes, threads, blocks};
 }
 
@@ -26,4 +32,4 @@ constexpr Kernel kernel(const char *name, void (*run)(void **), const unsigned *
   emu::kernel(#name, emu::Runner<decltype(name), name>::run, emu::Runner<decltype(name), name>::sizes, ##__VA_ARGS__),
 #define EMU_LIBRARY(arch, exact, kernels)                                   \
   static const emu::Kernel emu_kernels[] = {kernels{nullptr, 0, 0, 0, 0}};  \
-  extern "C" __attribute__((visibility("default"))) const emu::Library emu_library = {arch, exact, emu::self_slot, emu_kernels};
+  extern "C" __attribute__((visibility("default"))) const emu::Library emu_library = {arch, exact, emu::memory, emu_kernels};

@@ -15,7 +15,7 @@ struct Module {
   void *handle;
   int file;  // stays open, for its name in /proc to stay this library's
   const emu::Library *library;
-  size_t tls = 0, tls_before = 0;
+  size_t tls = 0, tls_before = 0;  // of the thread-local memory: size, and bytes before library->memory()
   std::map<std::string, Function *> functions;
 };
 
@@ -34,23 +34,18 @@ static size_t elf_size(const void *image) {
 
 // Finds the thread-local memory of a library, which holds static shared memory.
 static void measure_tls(Module *m) {
-  char *self = (char *)m->library->self();
-  struct Search {
-    Module *m;
-    char *self;
-  } search = {m, self};
+  m->library->memory();  // from now on this thread has it
   dl_iterate_phdr(
       [](dl_phdr_info *info, size_t, void *p) {
-        Search *s = (Search *)p;
+        Module *m = (Module *)p;
+        char *begin = (char *)info->dlpi_tls_data, *at = m->library->memory();
         for (int i = 0; i < info->dlpi_phnum; i++) {
-          const auto &h = info->dlpi_phdr[i];
-          char *begin = (char *)info->dlpi_tls_data;
-          if (h.p_type == PT_TLS && begin && s->self >= begin && s->self < begin + h.p_memsz)
-            s->m->tls = h.p_memsz, s->m->tls_before = s->self - begin;
+          size_t size = info->dlpi_phdr[i].p_memsz;
+          if (info->dlpi_phdr[i].p_type == PT_TLS && begin && at >= begin && at < begin + size) m->tls = size, m->tls_before = at - begin;
         }
         return 0;
       },
-      &search);
+      m);
 }
 
 API cuModuleLoadData(void **out, const void *image) {

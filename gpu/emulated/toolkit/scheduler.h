@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <mutex>
@@ -32,7 +33,8 @@ struct Launch {
   dim3 grid, block;
   unsigned shared;
   unsigned order;          // 0 forward, 1 reversed, others are seeds
-  size_t tls, tls_before;  // the library's thread-local memory: size, and bytes of it before self
+  size_t tls, tls_before;  // of the module
+  long number = 0;
   std::atomic<int> error{0};
   std::string message;
   std::mutex mutex;
@@ -42,15 +44,17 @@ class Worker;
 inline thread_local Worker *this_worker;
 
 class Worker {
-  // What waits in a warp for lanes that share its mask.
+  // Lanes of a warp that wait for others with the same mask.
   struct Meeting {
     unsigned mask, arrived;
     emu::Complete complete;
   };
   struct Warp {
-    std::vector<Meeting> meetings;
+    void *given[32];
     unsigned live;
-    int first;  // thread
+    Meeting meeting;              // arrived is 0 where nobody waits
+    std::vector<Meeting> others;  // with other masks, while that one is under way
+    int first;                    // thread
   };
   struct Copy {
     void *shared;
@@ -60,40 +64,43 @@ class Worker {
   enum State { Fresh, Ready, AtBarrier, InWarp, Done };
   struct Thread : emu::Thread {
     Warp *warp;
-    Fiber *fiber;
+    Worker *worker;
+    void *sp;      // where it stopped
+    Fiber *fiber;  // null before it begins
     State state;
-    void *given;
-    int number, groups;
+    int groups;
     std::vector<Copy> copies;
   };
+  static constexpr int kThreads = 1024;
+  static constexpr size_t kShared = 228 << 10, kFence = 256;
 
   Launch *launch_ = nullptr;
+  long number_ = 0;                     // of the launch
   emu::Block block_;
-  emu::Thread **self_ = nullptr;
-  std::vector<Thread> threads_;
-  std::vector<Warp> warps_;
-  std::vector<int> sequence_;      // the order in which threads begin
-  std::vector<Thread *> ready_;    // woken by their warp, last in first out
-  std::vector<Thread *> released_; // by a barrier
-  size_t next_released_ = 0, next_fresh_ = 0;
-  int live_ = 0, at_barrier_ = 0;
+  int count_ = 0;                       // threads of the block
+  Thread threads_[kThreads];
+  Warp warps_[kThreads / 32];
+  int sequence_[kThreads];              // the order in which threads begin
+  Thread *ready_[kThreads];             // woken by their warp, last in first out
+  int ready_count_ = 0;
+  Thread *released_[kThreads];          // by a barrier, first in first out
+  int released_count_ = 0, next_released_ = 0;
+  int next_fresh_ = 0, live_ = 0, at_barrier_ = 0;
   Thread *current_ = nullptr;
   std::vector<Fiber *> fibers_, idle_;
-  void *home_ = nullptr;  // the worker's own stack, while fibers run
+  void *home_ = nullptr;                // the worker's own stack, while fibers run
   char *shared_ = nullptr;
   sigjmp_buf escape_;
   volatile bool running_ = false;
-
-  static constexpr size_t kShared = 228 << 10, kFence = 1024;
 
  public:
   // Runs one block of a launch.
   void run(Launch *l, unsigned number) {
     this_worker = this;
-    launch_ = l;
+    bool anew = number_ != l->number;
+    launch_ = l, number_ = l->number;
     unsigned total = l->grid.x * l->grid.y * l->grid.z;
-    if (l->order) number = total - 1 - number;
-    begin(number);
+    begin(l->order ? total - 1 - number : number, anew);
     running_ = true;
     if (sigsetjmp(escape_, 0) == 0) {
       resume(next(), &home_);
@@ -102,7 +109,6 @@ class Worker {
       forget_fibers();
     }
     running_ = false;
-    *self_ = nullptr;
   }
 
   bool running() const { return running_; }
@@ -114,48 +120,48 @@ class Worker {
   }
 
  private:
-  void begin(unsigned number) {
+  void begin(unsigned number, bool anew) {
     const Launch &l = *launch_;
-    int n = l.block.x * l.block.y * l.block.z;
-    if (!shared_) shared_ = (char *)aligned_alloc(1024, kShared + kFence);
-    memset(shared_, 0xff, l.shared + kFence);
-    self_ = l.library->self();
-    poison_static();
-    const emu::Scheduler *calls = scheduler();
-    block_ = {{number % l.grid.x, number / l.grid.x % l.grid.y, number / l.grid.x / l.grid.y}, l.block, l.grid, shared_, calls};
-    prepare(n);
-    ready_.clear(), released_.clear();
-    next_released_ = next_fresh_ = 0;
-    live_ = n, at_barrier_ = 0;
+    block_ = {{number % l.grid.x, number / l.grid.x % l.grid.y, number / l.grid.x / l.grid.y}, l.block, l.grid, shared_memory(), scheduler()};
+    if (anew) prepare();
+    for (int i = 0; i < count_; i++) {
+      Thread &t = threads_[i];
+      t.fiber = nullptr, t.state = Fresh, t.groups = 0;
+      if (!t.copies.empty()) t.copies.clear();
+    }
+    for (int w = 0; w < (count_ + 31) / 32; w++) {
+      int lanes = std::min(32, count_ - 32 * w);
+      warps_[w].live = lanes == 32 ? ~0u : (1u << lanes) - 1;
+      warps_[w].meeting.arrived = 0, warps_[w].others.clear();
+    }
+    ready_count_ = released_count_ = next_released_ = next_fresh_ = at_barrier_ = 0;
+    live_ = count_;
   }
 
-  void prepare(int n) {
+  // Shared memory is full of NaN. The static one is the library's thread-local memory.
+  char *shared_memory() {
     const Launch &l = *launch_;
-    if ((int)threads_.size() < n) threads_.resize(n), warps_.resize((n + 31) / 32), sequence_.resize(n);
-    for (int i = 0; i < n; i++) {
+    if (!shared_) shared_ = (char *)aligned_alloc(1024, kShared + kFence);
+    memset(shared_, 0xff, l.shared + kFence);
+    memset(l.library->memory() - l.tls_before, 0xff, l.tls);
+    return shared_;
+  }
+
+  // prepare sets what is the same for all blocks of a launch.
+  void prepare() {
+    const Launch &l = *launch_;
+    count_ = l.block.x * l.block.y * l.block.z;
+    for (int i = 0; i < count_; i++) {
       Thread &t = threads_[i];
       t.index = {i % l.block.x, i / l.block.x % l.block.y, i / l.block.x / l.block.y};
-      t.lane = i % 32, t.number = i, t.block = &block_;
-      t.warp = &warps_[i / 32], t.fiber = nullptr, t.state = Fresh, t.groups = 0;
-      t.copies.clear();
-      sequence_[i] = l.order ? n - 1 - i : i;
+      t.lane = i % 32, t.block = &block_, t.worker = this, t.warp = &warps_[i / 32];
+      warps_[i / 32].first = i / 32 * 32;
+      sequence_[i] = l.order ? count_ - 1 - i : i;
     }
-    for (int w = 0; w < (n + 31) / 32; w++) {
-      int lanes = std::min(32, n - 32 * w);
-      warps_[w].meetings.clear();
-      warps_[w].live = lanes == 32 ? ~0u : (1u << lanes) - 1, warps_[w].first = 32 * w;
-    }
-    for (unsigned i = n, x = l.order; l.order > 1 && i > 1; i--) {
+    for (unsigned i = count_, x = l.order; l.order > 1 && i > 1; i--) {
       x = x * 1664525 + 1013904223;
       std::swap(sequence_[i - 1], sequence_[(x >> 8) % i]);
     }
-  }
-
-  // Static shared memory is the library's thread-local memory.
-  void poison_static() {
-    if (launch_->tls <= sizeof(void *)) return;
-    memset((char *)self_ - launch_->tls_before, 0xff, launch_->tls);
-    *self_ = nullptr;
   }
 
   void check_shared() {
@@ -168,55 +174,46 @@ class Worker {
 
   // next chooses who runs now; null when the block is done.
   Thread *next() {
-    if (!ready_.empty()) {
-      Thread *t = ready_.back();
-      ready_.pop_back();
-      return t;
-    }
-    if (next_released_ == released_.size() && at_barrier_ > 0 && at_barrier_ == live_) release();
-    if (next_released_ < released_.size()) return released_[next_released_++];
-    int n = launch_->block.x * launch_->block.y * launch_->block.z;
-    if ((int)next_fresh_ < n) return &threads_[sequence_[next_fresh_++]];
-    if (live_) fail(emu::LaunchFailed, "", 0, stuck());
-    return nullptr;
+    if (ready_count_) return ready_[--ready_count_];
+    if (next_released_ < released_count_) return released_[next_released_++];
+    if (next_fresh_ < count_) return &threads_[sequence_[next_fresh_++]];
+    if (!live_) return nullptr;
+    if (at_barrier_ != live_) fail(emu::LaunchFailed, "", 0, stuck());
+    release();
+    return released_[next_released_++];
   }
 
   void release() {
-    int n = launch_->block.x * launch_->block.y * launch_->block.z;
-    released_.clear(), next_released_ = 0, at_barrier_ = 0;
-    for (int i = 0; i < n; i++) {
+    released_count_ = next_released_ = at_barrier_ = 0;
+    for (int i = 0; i < count_; i++) {
       Thread *t = &threads_[sequence_[i]];
-      if (t->state == AtBarrier) t->state = Ready, released_.push_back(t);
+      if (t->state == AtBarrier) released_[released_count_++] = t;
     }
   }
 
   std::string stuck() {
-    int n = launch_->block.x * launch_->block.y * launch_->block.z;
-    for (int i = 0; i < n; i++)
-      if (threads_[i].state == InWarp) {
-        current_ = &threads_[i];
-        return "waits for lanes of its warp that wait elsewhere: on a GPU the launch would hang";
-      }
-    return "no thread can go on";
+    for (int i = 0; i < count_; i++)
+      if (threads_[i].state == InWarp) current_ = &threads_[i];
+    return "waits for lanes of its warp that wait elsewhere: on a GPU the launch would hang";
   }
 
-  // wait stops the current thread until its state changes.
-  void wait(State s) {
-    Thread *me = current_;
-    me->state = s;
+  // go_on lets the next thread run, until this one is the next.
+  void go_on(Thread *me) {
     Thread *t = next();
     if (t != me)
-      resume(t, &me->fiber->sp);
+      resume(t, &me->sp);
     else
       me->state = Ready;
   }
 
   void resume(Thread *t, void **save) {
-    if (!t->fiber) t->fiber = fresh_fiber();
+    if (!t->fiber) begin_on(t, fresh_fiber());
     t->state = Ready;
-    *self_ = current_ = t;
-    emu_switch(save, t->fiber->sp);
+    current_ = t;
+    emu_switch(save, t->sp);
   }
+
+  void begin_on(Thread *t, Fiber *f) { t->fiber = f, t->sp = f->sp; }
 
   Fiber *fresh_fiber() {
     if (!idle_.empty()) {
@@ -239,21 +236,21 @@ class Worker {
   }
 
   static void fiber_main() {
-    for (;;) this_worker->live();
+    for (Worker *w = this_worker;;) w->live();
   }
 
   // live runs the current thread to its end, on its fiber, then the next.
   void live() {
     Thread *me = current_;
-    launch_->kernel->run(launch_->arguments);
+    launch_->kernel->run(me, launch_->arguments);
     Fiber *f = me->fiber;
-    me->fiber = nullptr, me->state = Done, live_--;
+    me->state = Done, live_--;
     for (const Copy &c : me->copies) perform(c);
     leave_warp(me);
     Thread *t = next();
     if (t && !t->fiber) {
-      t->fiber = f, t->state = Ready;
-      *self_ = current_ = t;
+      begin_on(t, f);
+      t->state = Ready, current_ = t;
       return;
     }
     idle_.push_back(f);
@@ -267,48 +264,54 @@ class Worker {
 
   static Thread *mine(emu::Thread *t) { return static_cast<Thread *>(t); }
 
-  static void barrier(emu::Thread *) {
-    Worker *w = this_worker;
-    w->at_barrier_++;
-    w->wait(AtBarrier);
+  static void barrier(emu::Thread *t) {
+    Thread *me = mine(t);
+    me->worker->at_barrier_++;
+    me->state = AtBarrier;
+    me->worker->go_on(me);
   }
 
   static void collective(emu::Thread *t, unsigned mask, emu::Complete complete, void *given) {
-    this_worker->meet(mine(t), mask, complete, given);
-  }
-
-  void meet(Thread *me, unsigned mask, emu::Complete complete, void *given) {
+    Thread *me = mine(t);
+    Warp *w = me->warp;
     unsigned bit = 1u << me->lane;
-    if (!(mask & bit)) fail(emu::LaunchFailed, "", 0, "calls a function of its warp with a mask that leaves itself out");
-    me->given = given;
-    for (Meeting &m : me->warp->meetings) {
-      if (m.mask != mask) continue;
-      if (m.complete != complete) fail(emu::LaunchFailed, "", 0, "is at another function of its warp than a lane that waits for it");
-      m.arrived |= bit;
-      if ((m.arrived & me->warp->live) != (mask & me->warp->live)) return wait(InWarp);
-      return finish(me->warp, &m, me);
-    }
-    if ((mask & me->warp->live) == bit) {
-      void *lanes[32] = {};
-      lanes[me->lane] = given;
-      return complete(lanes);
-    }
-    me->warp->meetings.push_back({mask, bit, complete});
-    wait(InWarp);
+    if (!(mask & bit)) me->worker->fail(emu::LaunchFailed, "", 0, "calls a function of its warp with a mask that leaves itself out");
+    w->given[me->lane] = given;
+    Meeting *m = meeting(w, mask);
+    if (!m->arrived)
+      *m = {mask, bit, complete};
+    else if (m->complete != complete)
+      me->worker->fail(emu::LaunchFailed, "", 0, "is at another function of its warp than a lane that waits for it");
+    m->arrived |= bit;
+    me->state = InWarp;
+    if ((m->arrived & w->live) == (mask & w->live)) me->worker->meet(w, m);
+    me->worker->go_on(me);
   }
 
-  // finish completes a meeting and wakes its lanes, the first in order on top.
-  void finish(Warp *w, Meeting *m, Thread *last) {
+  // meeting finds where lanes with this mask wait, or may.
+  static Meeting *meeting(Warp *w, unsigned mask) {
+    if (w->others.empty() && (!w->meeting.arrived || w->meeting.mask == mask)) return &w->meeting;
+    if (w->meeting.arrived && w->meeting.mask == mask) return &w->meeting;
+    for (Meeting &m : w->others)
+      if (m.arrived && m.mask == mask) return &m;
+    w->others.push_back({mask, 0, nullptr});
+    return &w->others.back();
+  }
+
+  // meet completes what all lanes of a meeting have come for, and wakes them.
+  void meet(Warp *w, Meeting *m) {
     Meeting now = *m;
-    *m = w->meetings.back();
-    w->meetings.pop_back();
-    void *lanes[32];
-    for (int i = 0; i < 32; i++) lanes[i] = now.arrived >> i & 1 ? threads_[w->first + i].given : nullptr;
+    m->arrived = 0;
+    while (!w->others.empty() && !w->others.back().arrived) w->others.pop_back();
+    void *some[32], **lanes = w->given;
+    if (now.arrived != ~0u) {
+      lanes = some;
+      for (int i = 0; i < 32; i++) some[i] = now.arrived >> i & 1 ? w->given[i] : nullptr;
+    }
     now.complete(lanes);
-    for (int k = 0; k < 32; k++) {
+    for (int k = 0; k < 32; k++) {  // the first in order goes on top
       int i = launch_->order ? k : 31 - k;
-      Thread *t = &threads_[w->first + (now.arrived >> i & 1 ? i : 0)];
-      if (now.arrived >> i & 1 && t != last) t->state = Ready, ready_.push_back(t);
+      if (now.arrived >> i & 1) ready_[ready_count_++] = &threads_[w->first + i];
     }
   }
 
@@ -316,14 +319,12 @@ class Worker {
   void leave_warp(Thread *t) {
     Warp *w = t->warp;
     w->live &= ~(1u << t->lane);
-    for (size_t i = 0; i < w->meetings.size();) {
-      Meeting &m = w->meetings[i];
-      if ((m.arrived & w->live) == (m.mask & w->live))
-        finish(w, &m, nullptr);
-      else
-        i++;
-    }
+    if (complete(w, w->meeting)) meet(w, &w->meeting);
+    for (size_t i = 0; i < w->others.size(); i++)
+      if (complete(w, w->others[i])) meet(w, &w->others[i]);
   }
+
+  static bool complete(Warp *w, const Meeting &m) { return m.arrived && (m.arrived & w->live) == (m.mask & w->live); }
 
   static void copy(emu::Thread *t, void *shared, const void *src, int bytes, int valid) {
     if ((uintptr_t)shared % bytes || (uintptr_t)src % bytes)
@@ -351,10 +352,10 @@ class Worker {
     memcpy(c.shared, c.src, c.valid);
   }
 
-  static void fail_here(int code, const char *file, int line, const char *what) { this_worker->fail(code, file, line, what); }
+  [[noreturn]] static void fail_here(int code, const char *file, int line, const char *what) { this_worker->fail(code, file, line, what); }
 
   static const emu::Scheduler *scheduler() {
-    static const emu::Scheduler s = {barrier, collective, copy, commit, await, (void (*)(int, const char *, int, const char *))fail_here};
+    static const emu::Scheduler s = {barrier, collective, copy, commit, await, fail_here};
     return &s;
   }
 
@@ -387,14 +388,21 @@ class Pool {
   }
 
   // each calls work(0) to work(count-1), from one thread at a time or from several.
+  // It begins alone: what is done in some microseconds is not worth waking others.
   void each(unsigned count, const std::function<void(unsigned)> &work) {
-    if (count < 2 || threads_.empty()) {
-      for (unsigned i = 0; i < count; i++) work(i);
-      return;
+    using std::chrono::steady_clock;
+    auto begin = steady_clock::now();
+    unsigned done = 0;
+    bool alone = true;
+    while (done < count && alone) {
+      work(done++);
+      auto spent = steady_clock::now() - begin;
+      alone = threads_.empty() || spent / done * (count - done) < std::chrono::microseconds(100);
     }
+    if (done == count) return;
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      work_ = &work, count_ = count, next_ = 0, busy_ = threads_.size(), round_++;
+      work_ = &work, count_ = count, next_ = done, busy_ = threads_.size(), round_++;
     }
     wake_.notify_all();
     share(work, count);
@@ -467,6 +475,8 @@ inline int run_grid(Launch *l) {
   static std::once_flag once;
   std::call_once(once, catch_wild_addresses);
   unsigned blocks = l->grid.x * l->grid.y * l->grid.z;
+  static std::atomic<long> launches{0};
+  l->number = ++launches;
   Pool::get().each(blocks, [l](unsigned i) {
     static thread_local Worker *w = new Worker;
     if (!l->error) w->run(l, i);

@@ -46,7 +46,7 @@ enum { IllegalAddress = 700, MisalignedAddress = 716, Trap = 710, LaunchFailed =
 // A kernel of a library, as the generated table emu_kernels lists it.
 struct Kernel {
   const char *name;
-  void (*run)(void **arguments);  // runs one thread
+  void (*run)(Thread *, void **arguments);
   const unsigned *sizes;          // of the arguments, ended by 0
   int threads, blocks;            // __launch_bounds__, 0 where not given
 };
@@ -55,7 +55,7 @@ struct Kernel {
 struct Library {
   int arch;           // 900 for sm_90
   bool exact;         // sm_90a: runs on that architecture alone
-  Thread **(*self)(); // where this OS thread keeps which CUDA thread runs
+  char *(*memory)();  // an address in the library's thread-local memory: static shared memory
   const Kernel *kernels;
 };
 

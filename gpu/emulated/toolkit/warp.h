@@ -3,11 +3,21 @@
 // while it waits), and whoever comes last computes for all of them.
 #pragma once
 
+// What runs for all lanes runs in the scheduler, where the sanitizers' handlers
+// do not know whom to blame.
+#ifdef __clang__
+#define EMU_UNCHECKED __attribute__((no_sanitize("alignment", "bounds")))
+#else
+#define EMU_UNCHECKED __attribute__((no_sanitize("alignment", "bounds"), optimize("O3")))
+#endif
+
 namespace emu {
+
+inline void nothing(void **) {}
 
 // together runs complete for the lanes in mask, once all of them are here.
 template <class Given> inline void together(unsigned mask, Given *given, void (*complete)(Given **lanes)) {
-  scheduler()->collective(self, mask, (Complete)(void *)complete, given);
+  collective(mask, (Complete)(void *)complete, given);
 }
 
 // A shuffle moves up to eight bytes; a lane that has none to move gets its own.
@@ -16,7 +26,7 @@ struct Move {
   int from;  // lane
 };
 
-inline void move(Move **lanes) {
+EMU_UNCHECKED inline void move(Move **lanes) {
   for (int i = 0; i < 32; i++)
     if (lanes[i]) {
       Move *from = lanes[i]->from == i ? lanes[i] : lanes[lanes[i]->from];
@@ -39,12 +49,14 @@ struct Vote {
   unsigned result;
 };
 
+template <class F> EMU_UNCHECKED inline void count(Vote **lanes) {
+  for (int i = 0; i < 32; i++)
+    if (lanes[i]) lanes[i]->result = F()(lanes, i);
+}
+
 template <class F> inline unsigned vote(unsigned mask, unsigned long long value) {
   Vote v = {value, 0};
-  together<Vote>(mask, &v, [](Vote **lanes) {
-    for (int i = 0; i < 32; i++)
-      if (lanes[i]) lanes[i]->result = F()(lanes, i);
-  });
+  together(mask, &v, count<F>);
   return v.result;
 }
 
@@ -83,7 +95,10 @@ inline int segment(int width) { return self->lane & ~(width - 1); }
 
 }  // namespace emu
 
-static inline void __syncwarp(unsigned mask = ~0u) { emu::vote<emu::Ballot>(mask, 0); }
+static inline void __syncwarp(unsigned mask = ~0u) {
+  int unused;
+  emu::collective(mask, emu::nothing, &unused);
+}
 static inline unsigned __activemask() { return ~0u; }
 
 template <class T> static inline T __shfl_sync(unsigned mask, T v, int from, int width = 32) {
@@ -150,37 +165,56 @@ struct Product {
   const float *c;
 };
 
+typedef float Quad __attribute__((vector_size(16)));
+union Row {
+  float at[8];
+  Quad half[2];
+};
+
 // Sums go over k in order, in float; the tensor cores' order and rounding differ.
-template <int K> inline void multiply(float (&a)[16][K], float (&b)[K][8], Product **lanes) {
-  float d[16][8];
-  for (int i = 0; i < 16; i++)
-    for (int j = 0; j < 8; j++) d[i][j] = lanes[i % 8 * 4 + j / 2]->c[i / 8 * 2 + j % 2];
-  for (int i = 0; i < 16; i++)
-    for (int k = 0; k < K; k++)
-      for (int j = 0; j < 8; j++) d[i][j] += a[i][k] * b[k][j];
-  for (int i = 0; i < 16; i++)
-    for (int j = 0; j < 8; j++) lanes[i % 8 * 4 + j / 2]->d[i / 8 * 2 + j % 2] = d[i][j];
+template <int K> EMU_UNCHECKED inline void multiply(const float (&a)[16][K], const Row (&b)[K], Product **lanes) {
+  for (int i = 0; i < 16; i++) {
+    Product **row = lanes + i % 8 * 4;  // the lanes that hold row i
+    int at = i / 8 * 2;
+    Row d;
+    for (int j = 0; j < 4; j++) d.at[2 * j] = row[j]->c[at], d.at[2 * j + 1] = row[j]->c[at + 1];
+    Quad low = d.half[0], high = d.half[1];
+    for (int k = 0; k < K; k++) {
+      float f = a[i][k];
+      Quad factor = {f, f, f, f};
+      low += factor * b[k].half[0], high += factor * b[k].half[1];
+    }
+    d.half[0] = low, d.half[1] = high;
+    for (int j = 0; j < 4; j++) row[j]->d[at] = d.at[2 * j], row[j]->d[at + 1] = d.at[2 * j + 1];
+  }
 }
 
-inline void multiply_bf16(Product **lanes) {
-  float a[16][16], b[16][8];
-  for (int lane = 0; lane < 32; lane++)
-    for (int half = 0; half < 2; half++) {
-      int g = lane / 4, k = lane % 4 * 2 + half;
-      auto value = [=](unsigned pair) { return emu_float(half ? pair & 0xffff0000u : pair << 16); };
-      for (int r = 0; r < 4; r++) a[g + r % 2 * 8][k + r / 2 * 8] = value(lanes[lane]->a[r]);
-      for (int r = 0; r < 2; r++) b[k + r * 8][g] = value(lanes[lane]->b[r]);
+EMU_UNCHECKED inline void multiply_bf16(Product **lanes) {
+  float a[16][16];
+  Row b[16];
+  for (int lane = 0; lane < 32; lane++) {
+    int g = lane / 4, k = lane % 4 * 2;
+    const Product *p = lanes[lane];
+    for (int r = 0; r < 4; r++) {
+      float *to = &a[g + r % 2 * 8][k + r / 2 * 8];
+      to[0] = emu_float(p->a[r] << 16), to[1] = emu_float(p->a[r] & 0xffff0000u);
     }
+    for (int r = 0; r < 2; r++) {
+      Row *to = &b[k + r * 8];
+      to[0].at[g] = emu_float(p->b[r] << 16), to[1].at[g] = emu_float(p->b[r] & 0xffff0000u);
+    }
+  }
   multiply<16>(a, b, lanes);
 }
 
-inline void multiply_tf32(Product **lanes) {
-  float a[16][8], b[8][8];
+EMU_UNCHECKED inline void multiply_tf32(Product **lanes) {
+  float a[16][8];
+  Row b[8];
   for (int lane = 0; lane < 32; lane++) {
     int g = lane / 4, k = lane % 4;
     auto value = [](unsigned bits) { return emu_float(bits & ~0x1fffu); };
     for (int r = 0; r < 4; r++) a[g + r % 2 * 8][k + r / 2 * 4] = value(lanes[lane]->a[r]);
-    for (int r = 0; r < 2; r++) b[k + r * 4][g] = value(lanes[lane]->b[r]);
+    for (int r = 0; r < 2; r++) b[k + r * 4].at[g] = value(lanes[lane]->b[r]);
   }
   multiply<8>(a, b, lanes);
 }
@@ -191,7 +225,7 @@ struct Load {
 };
 
 // The lanes' rows of matrix m are those of lanes 8m to 8m+7.
-template <int Matrices, bool Trans> inline void load_matrices(Load **lanes) {
+template <int Matrices, bool Trans> EMU_UNCHECKED inline void load_matrices(Load **lanes) {
   for (int m = 0; m < Matrices; m++)
     for (int lane = 0; lane < 32; lane++) {
       int g = lane / 4, t = lane % 4;
