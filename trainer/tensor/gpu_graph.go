@@ -10,8 +10,9 @@ import (
 // freed after the last node that reads it.
 type gpuExecutor struct {
 	a      *accelerator
-	calls  []*call     // one per node, nil for leaves
-	dies   [][]*Tensor // after each node
+	calls  []*call            // one per node, nil for leaves
+	dies   [][]*Tensor        // after each node
+	copies map[string]*Tensor // weights that are not a live tensor's own
 	ids    *Tensor
 	out    *Tensor
 	logits []float32
@@ -21,7 +22,7 @@ func (g *Graph) bindGPU(d *Device) *gpuExecutor {
 	if g.gpuExec != nil && g.gpuExec.a == d.acc {
 		return g.gpuExec
 	}
-	e := &gpuExecutor{a: d.acc, calls: make([]*call, len(g.nodes)), dies: make([][]*Tensor, len(g.nodes))}
+	e := &gpuExecutor{a: d.acc, calls: make([]*call, len(g.nodes)), dies: make([][]*Tensor, len(g.nodes)), copies: map[string]*Tensor{}}
 	p := g.plan()
 	ts := make([]*Tensor, len(g.nodes))
 	for i, n := range g.nodes {
@@ -64,8 +65,15 @@ func (e *gpuExecutor) weight(g *Graph, n node, t *Tensor) *Tensor {
 	}
 	t.kind = kindConst
 	t.mem = e.a.alloc(t.size, gpu.F32)
-	e.a.upload(t.mem, g.weights[n.name].Data)
+	t.writeFloats(g.weights[n.name].Data)
+	e.copies[n.name] = t
 	return t
+}
+
+func (e *gpuExecutor) reload(g *Graph) {
+	for name, t := range e.copies {
+		t.writeFloats(g.weights[name].Data)
+	}
 }
 
 // forward computes all nodes; e.out then has the logits, until free.

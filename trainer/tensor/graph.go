@@ -68,6 +68,14 @@ func (g *Graph) Weights() map[string]Weight {
 	return g.weights
 }
 
+// Reload has the next run read the data of Weights again, after it was changed: a
+// GPU has copies.
+func (g *Graph) Reload() {
+	if g.gpuExec != nil {
+		g.gpuExec.reload(g)
+	}
+}
+
 // recorder turns eager calls into nodes.
 type recorder struct {
 	g   *Graph

@@ -23,6 +23,10 @@ func soundness(d *tensor.Device, rng *rand.Rand, op *tensor.Op) (uses, dependenc
 	if slices.Contains([]string{"attention", "causal_matmul", "expert_matmul"}, op.Name) {
 		rounds = 8 // the ones with paths that depend on values
 	}
+	return soundnessOf(d, rng, op, mains, rounds)
+}
+
+func soundnessOf(d *tensor.Device, rng *rand.Rand, op *tensor.Op, mains [][]int, rounds int) (uses, dependences int, err error) {
 	for i := range rounds * len(mains) {
 		x := tensor.Spec{Shape: mains[i%len(mains)]}
 		u, ok := tensortest.RandomUse(rng, op, x, tensor.Spec{Shape: []int{2, 3}, Int: true})

@@ -57,6 +57,7 @@ func newUseRig(d *tensor.Device, u Use) (*useRig, error) {
 
 // run gives the bits of the output, all NaN the same.
 func (r *useRig) run() ([]uint32, error) {
+	r.graph.Reload()
 	out, err := r.graph.Run(r.dev, r.ids)
 	if err != nil {
 		return nil, err

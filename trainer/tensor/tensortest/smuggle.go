@@ -48,6 +48,7 @@ func Smuggle(d *tensor.Device, rng *rand.Rand, b *Builder, g *tensor.Graph, sett
 	for s := range settings {
 		if s > 0 {
 			b.Reweigh(rng)
+			g.Reload()
 		}
 		randomize(rng, ids, b.Bounds[0])
 		base, err := run(ids)
