@@ -36,14 +36,19 @@ func smuggled(t *testing.T, d *tensor.Device, rng *rand.Rand, ops []*tensor.Op, 
 	return proved, nil
 }
 
+// smuggleGraphs is how many graphs to try, usually n.
+func smuggleGraphs(n int) int {
+	if set, err := strconv.Atoi(os.Getenv("SMUGGLE_GRAPHS")); err == nil {
+		return set
+	}
+	return n
+}
+
 // TestNoGraphSmuggles: of random graphs, those that the proof lets pass do not
 // change a bit before a token that changes, whatever weights and tokens are.
 // SMUGGLE_GRAPHS sets how many are tried.
 func TestNoGraphSmuggles(t *testing.T) {
-	graphs := 1500
-	if n, err := strconv.Atoi(os.Getenv("SMUGGLE_GRAPHS")); err == nil {
-		graphs = n
-	}
+	graphs := smuggleGraphs(1500)
 	seed := uint64(graphs)
 	for _, kernels := range cpu.Names() {
 		d, err := tensor.Open(tensor.Config{Threads: 1, Kernels: kernels})

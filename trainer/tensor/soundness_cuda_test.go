@@ -40,3 +40,23 @@ func TestPoisonPassesEveryKernel(t *testing.T) {
 		}
 	}
 }
+
+// TestNoGraphSmugglesOnGPU is TestNoGraphSmuggles on the emulated GPU, with few
+// graphs.
+func TestNoGraphSmugglesOnGPU(t *testing.T) {
+	graphs := smuggleGraphs(400)
+	emulated.Use(t)
+	for _, precision := range []string{"float32", "bfloat16"} {
+		d, err := tensor.Open(tensor.Config{Threads: 1, Device: "cuda", Precision: precision})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		proved, err := smuggled(t, d, rand.New(rand.NewPCG(uint64(graphs), 5)), tensortest.Exportable(), graphs)
+		if err != nil {
+			t.Errorf("%s: %v", precision, err)
+		} else if proved < graphs/8 {
+			t.Errorf("%s: only %d of %d graphs are proved causal", precision, proved, graphs)
+		}
+	}
+}
