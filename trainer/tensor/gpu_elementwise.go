@@ -72,7 +72,9 @@ func init() {
 	for _, name := range []string{"greater", "equal"} {
 		onGPU[name] = gpuOp{fits: fewLoops, forward: (*call).mapped}
 	}
-	onGPU["add"] = gpuOp{fits: fewLoops, forward: (*call).mapped, backward: (*call).addGradient}
+	for _, name := range []string{"add", "sub"} {
+		onGPU[name] = gpuOp{fits: fewLoops, forward: (*call).mapped, backward: (*call).addGradient}
+	}
 }
 
 func (c *call) unaryGradient() {
@@ -213,13 +215,19 @@ func (c *call) sumRepeats(g block, add bool, all block, dims, strides []int) {
 	}
 }
 
-// addGradient hands the gradient on where nothing repeats, as most additions are.
+// addGradient is the gradient of add and sub, which hand theirs on, without a copy,
+// to inputs that do not repeat and are not negated.
 func (c *call) addGradient() {
-	if c.in[0].size == c.out.size && c.in[1].size == c.out.size {
-		c.pass(1)
-		c.pass(0)
-		return
+	l := localGradients[c.op.Name]
+	passes := func(i int) bool { return c.in[i].size == c.out.size && l[i].op == "copy" }
+	for i := range c.in {
+		if !passes(i) {
+			c.localGradient(i, l[i])
+		}
 	}
-	c.localGradient(0, localGradients["add"][0])
-	c.localGradient(1, localGradients["add"][1])
+	for i := range c.in {
+		if passes(i) {
+			c.pass(i)
+		}
+	}
 }

@@ -145,6 +145,14 @@ func TestSharedGradients(t *testing.T) {
 			a, b := p[0].Scale(2).Reshape(-1), p[1].Scale(3).Reshape(-1)
 			return a.Add(b).Reshape(4, 4).Add(a.Reshape(4, 4))
 		},
+		"difference": func(_ *Device, p []T) T {
+			a, b := p[0].Scale(2), p[1].Scale(3)
+			return a.Sub(b).Add(b.Sub(a).Square()).Add(a.Sub(a))
+		},
+		"biases": func(_ *Device, p []T) T {
+			a, b := p[0].Scale(2), p[1].Scale(3)
+			return a.Add(b.Slice(0, 1, 2)).Add(b.Sub(p[2].Slice(1, 0, 1).Scale(1))).Add(a)
+		},
 		"leaves": func(_ *Device, p []T) T { return p[0].Add(p[1]).Add(p[2]) },
 	} {
 		t.Run(name, func(t *testing.T) {
