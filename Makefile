@@ -10,9 +10,10 @@ ENGINE_FLAGS = CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false
 HAS_CUDA = [ "$$($(GO) env GOOS)" = linux ] && command -v $$($(GO) env CC) >/dev/null
 CUDA = CGO_ENABLED=1 CGO_CFLAGS=-I$(CURDIR)/gpu/include CGO_LDFLAGS=-L$(CURDIR)/gpu/lib
 
-# Other packages with tests that need the tag: those are named after CUDA or GPU,
-# so that what also runs without the tag does not run twice.
-CUDA_TESTS = ./trainer/... ./e2e/...
+# Elsewhere the tests that need the tag are those in files that have it: what runs
+# without it has run.
+CUDA_FILES = $$(grep -rlE --include='*_test.go' '^//go:build (.*&& )?cuda' trainer e2e activities workers cmd | grep -v '^trainer/tensor/cuda/')
+CUDA_TESTS = -run "^($$(sed -nE 's/^func (Test[A-Z][A-Za-z0-9_]*)\(t .*/\1/p' $(CUDA_FILES) | paste -sd'|' -))\$$" $$(dirname $(CUDA_FILES) | sort -u | sed 's,^,./,')
 
 .PHONY: test engine check build cuda cuda-tools bench
 
@@ -22,7 +23,7 @@ test: check engine
 	$(GO) test -timeout 40m ./...
 	@if $(HAS_CUDA); then set -x; \
 	$(CUDA) $(GO) test -timeout 20m -tags cuda ./gpu/... ./trainer/tensor/cuda/... && \
-	$(CUDA) $(GO) test -timeout 20m -tags cuda -run 'CUDA|GPU' $(CUDA_TESTS); \
+	$(CUDA) $(GO) test -timeout 20m -tags cuda $(CUDA_TESTS); \
 	else echo "not Linux, or no C compiler: the tests of the code for GPUs (tag cuda) do not run"; fi
 
 ## check: formatting, vet, and that the workflows are deterministic
@@ -30,7 +31,7 @@ check:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$unformatted" ]; then echo "gofmt wants to change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet ./...
 	GOOS=darwin $(GO) vet ./cmd/... ./workers/... ./activities/... ./trainer/...
-	@if $(HAS_CUDA); then set -x; $(CUDA) $(GO) vet -tags cuda ./gpu/... ./trainer/... ./cmd/...; \
+	@if $(HAS_CUDA); then set -x; $(CUDA) $(GO) vet -tags cuda ./gpu/... ./trainer/... ./cmd/... ./e2e/...; \
 	else echo "not Linux, or no C compiler: the code for GPUs (tag cuda) is not vetted"; fi
 	$(GO) tool workflowcheck -config workflows/workflowcheck.yaml ./workflows/...
 
