@@ -100,11 +100,11 @@ func attentionSource(module string, d int) string {
 
 func ceil(n, by int) int { return (n + by - 1) / by }
 
-// tensorCores are the kernels by mma.sync, of bfloat16.
+// tensorCores are the kernels by mma.sync, of bfloat16, for GPUs from the A100 on.
 type tensorCores struct{}
 
 func (tensorCores) fits(k *Kernels, a Attention) bool {
-	return a.Type == gpu.BF16 && (a.D == 16 || a.D == 32 || a.D == 64 || a.D == 128)
+	return a.Type == gpu.BF16 && (a.D == 16 || a.D == 32 || a.D == 64 || a.D == 128) && k.dev.Info().Major >= 8
 }
 
 // Tiles: rows of a block, and rows of the tiles it passes over, as the kernels

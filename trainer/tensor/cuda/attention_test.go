@@ -88,6 +88,8 @@ func bf16Bits(f float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
+func newRand(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
+
 func randoms(r *rand.Rand, n int) []float64 {
 	v := make([]float64, n)
 	for i := range v {
@@ -128,7 +130,7 @@ func (c *attentionCase) qAt(b, t, h int) int { return ((b*c.T+t)*c.NH + h) * c.D
 func (c *attentionCase) kAt(b, t, h int) int { return ((b*c.T+t)*c.NKV + h*c.NKV/c.NH) * c.D }
 
 func newAttentionCase(k *Kernels, a Attention, seed uint64) *attentionCase {
-	r := rand.New(rand.NewPCG(seed, 1))
+	r := newRand(seed)
 	c := &attentionCase{Attention: a}
 	n, m := a.B*a.T*a.NH*a.D, a.B*a.T*a.NKV*a.D
 	c.q, c.k, c.v, c.dout = k.store(a.Type, randoms(r, n)), k.store(a.Type, randoms(r, m)), k.store(a.Type, randoms(r, m)), k.store(a.Type, randoms(r, n))
