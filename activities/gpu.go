@@ -86,8 +86,8 @@ const (
 	// maxVoids in a row say that a GPU will not get better by itself.
 	maxVoids = 3
 	// needsFree is the share of its memory that must be free for a run to begin: a
-	// driver keeps some for itself.
-	needsFree = 0.9
+	// driver keeps some for itself, and so does a desktop.
+	needsFree = 0.8
 )
 
 // Host is the machine of some GPUs, as far as one process serves them.
