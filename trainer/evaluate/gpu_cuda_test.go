@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/autoresearch-go/autoresearch/gpu"
 	"github.com/autoresearch-go/autoresearch/gpu/emulated"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor/tensortest"
@@ -33,13 +34,13 @@ func TestMain(m *testing.M) {
 const testGPU = "GPU-11110000-0000-0000-0000-000000000000"
 
 // kernelCache is shared by this package's tests and their runs: compiling takes
-// an emulation seconds for each file. The name of a kernel says what is in it.
+// an emulation seconds for each file. What one has compiled is no other's.
 func kernelCache(t *testing.T) string {
 	base, err := os.UserCacheDir()
 	if err != nil {
 		return t.TempDir()
 	}
-	return filepath.Join(base, "autoresearch", "emulated-kernels")
+	return filepath.Join(base, "autoresearch", "kernels-of-"+filepath.Base(os.Getenv(gpu.LibrariesVariable)))
 }
 
 // useGPU emulates a GPU with things that go wrong, and returns the flags.
