@@ -79,9 +79,9 @@ func TestGPUMemoryComesBack(t *testing.T) {
 	}
 }
 
-// TestCopiesInHalfAreRenewed: products in mixed precision see what the helpers
+// TestGPUCopiesInHalfAreRenewed: products in mixed precision see what the helpers
 // that change a Param in place have made of it.
-func TestCopiesInHalfAreRenewed(t *testing.T) {
+func TestGPUCopiesInHalfAreRenewed(t *testing.T) {
 	d := openGPU(t, "bfloat16")
 	p, v, w := d.Param("p", 2, 2), d.State("m", 2, 2), d.State("v", 2, 2)
 	b := d.Const("b", []float32{2, 4, 8, 16}, 2, 2)
@@ -116,9 +116,9 @@ func TestCopiesInHalfAreRenewed(t *testing.T) {
 	}
 }
 
-// TestGradientsThatAreZero: ZeroGrad leaves zeros, for readers and for the next
+// TestGPUGradientsThatAreZero: ZeroGrad leaves zeros, for readers and for the next
 // Backward, and costs nothing where neither looks.
-func TestGradientsThatAreZero(t *testing.T) {
+func TestGPUGradientsThatAreZero(t *testing.T) {
 	d := openGPU(t, "float32")
 	p, q := d.Param("p", 3), d.Param("q", 3)
 	p.Fill(1)
@@ -153,7 +153,7 @@ func TestGradientsThatAreZero(t *testing.T) {
 // TestGPUAgainstCPU trains a small GPT with Muon on both: the curves of the loss
 // stay together.
 func TestGPUAgainstCPU(t *testing.T) {
-	const steps = 12
+	const steps = 8
 	curve := func(d *Device) (l []float64) {
 		m := newFullGPT(d, 2, 16, 2, 31)
 		x, y := batch(rand.New(rand.NewPCG(3, 4)), m.B*m.T, m.V)
@@ -184,9 +184,9 @@ func TestGPUAgainstCPU(t *testing.T) {
 	}
 }
 
-// TestModelNeedsNoHost: everything that train.go's model, its optimizers and its
+// TestGPUModelNeedsNoHost: everything that train.go's model, its optimizers and its
 // evaluation do has a kernel.
-func TestModelNeedsNoHost(t *testing.T) {
+func TestGPUModelNeedsNoHost(t *testing.T) {
 	defer func() { noHost = false }()
 	noHost = true
 	for _, precision := range []string{"float32", "bfloat16"} {
@@ -209,8 +209,8 @@ func TestModelNeedsNoHost(t *testing.T) {
 	}
 }
 
-// TestHostOps: what has no kernel is named, and so is what should not use it.
-func TestHostOps(t *testing.T) {
+// TestGPUHostOps: what has no kernel is named, and so is what should not use it.
+func TestGPUHostOps(t *testing.T) {
 	t.Setenv(HostOpsVariable, "exp,neg")
 	d := openGPU(t, "float32")
 	x := d.Floats([]float32{1, 2}, 2)
@@ -222,9 +222,9 @@ func TestHostOps(t *testing.T) {
 	}
 }
 
-// TestChangesComeAfterReaders: what waits for its reader has the values that were
+// TestGPUChangesComeAfterReaders: what waits for its reader has the values that were
 // there when it was called.
-func TestChangesComeAfterReaders(t *testing.T) {
+func TestGPUChangesComeAfterReaders(t *testing.T) {
 	defer DeferAll()()
 	d := openGPU(t, "float32")
 	b := d.Const("b", []float32{10, 20}, 2)

@@ -48,9 +48,9 @@ func onBoth(t *testing.T, precision string, tol float64, sizes [][]int, program 
 	return last
 }
 
-// TestWeigh wants products with weights, added, to be computed by the addition
+// TestGPUWeigh wants products with weights, added, to be computed by the addition
 // alone, and to be there for whoever reads them nevertheless.
-func TestWeigh(t *testing.T) {
+func TestGPUWeigh(t *testing.T) {
 	type T = *Tensor
 	stream := func(x T) T { return x.Scale(1).AddScalar(0) } // of this step
 	for name, c := range map[string]struct {
@@ -121,8 +121,8 @@ func TestWeigh(t *testing.T) {
 	}
 }
 
-// TestSharedGradients: additions share gradients, whatever is added to them later.
-func TestSharedGradients(t *testing.T) {
+// TestGPUSharedGradients: additions share gradients, whatever is added to them later.
+func TestGPUSharedGradients(t *testing.T) {
 	type T = *Tensor
 	for name, f := range map[string]func(d *Device, p []T) T{
 		"itself": func(_ *Device, p []T) T { x := p[0].Scale(2); return x.Add(x) },

@@ -4,9 +4,9 @@ package tensor
 
 import "testing"
 
-// TestTablesShareSortedIDs: ids are sorted once for tables of one height, again
+// TestGPUTablesShareSortedIDs: ids are sorted once for tables of one height, again
 // for others, and not at all where nothing needs it.
-func TestTablesShareSortedIDs(t *testing.T) {
+func TestGPUTablesShareSortedIDs(t *testing.T) {
 	var ids *Tensor
 	d := onBoth(t, "float32", 1e-5, [][]int{{9, 8}, {9, 8}, {12, 8}}, func(d *Device, p []*Tensor) *Tensor {
 		words := make([]int32, 300)

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// TestWaitingForRMSNorm compares what waits for RMSNorm with the same operations
+// TestGPUWaitingForRMSNorm compares what waits for RMSNorm with the same operations
 // one by one: values, gradients, and that nothing is computed which nobody wants.
-func TestWaitingForRMSNorm(t *testing.T) {
+func TestGPUWaitingForRMSNorm(t *testing.T) {
 	for name, f := range map[string]func(t *testing.T, x, y *Tensor) *Tensor{
 		"rope": func(t *testing.T, x, y *Tensor) *Tensor {
 			turned := x.RoPE(100)
@@ -91,8 +91,8 @@ func (d *Device) values(t *testing.T, f func(t *testing.T, x, y *Tensor) *Tensor
 	return l
 }
 
-// TestRopeTables: a graph that asks for many tables gets no memory.
-func TestRopeTables(t *testing.T) {
+// TestGPURopeTables: a graph that asks for many tables gets no memory.
+func TestGPURopeTables(t *testing.T) {
 	d := openGPU(t, "float32")
 	x := d.Floats(make([]float32, 1<<12*512), 1, 1<<12, 1, 512)
 	x.RoPE(1).Host()

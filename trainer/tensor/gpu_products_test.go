@@ -37,10 +37,10 @@ func (d *Device) headLoss(t *testing.T, n, ch, v int, softcap, weight float32) (
 	return [3][]float32{loss.Host(), x.Grad().Host(), w.Grad().Host()}
 }
 
-// TestHeadInChunks: however many rows of logits are computed at one time, the loss
+// TestGPUHeadInChunks: however many rows of logits are computed at one time, the loss
 // and the gradients of x keep their bits, and those of the weights are the CPU's
 // within rounding, also where the last chunk is short or a chunk is one row.
-func TestHeadInChunks(t *testing.T) {
+func TestGPUHeadInChunks(t *testing.T) {
 	defer func(n int) { lossBytes = n }(lossBytes)
 	cpu := openTest(t, Config{Threads: 2})
 	for precision, tolerance := range map[string]float64{"float32": 1e-5, "bfloat16": 1. / 64} {
@@ -80,8 +80,8 @@ func farthest(got, want []float32) float64 {
 	return worst / size
 }
 
-// TestHeadHoldsFewLogits: the logits never exist as a whole.
-func TestHeadHoldsFewLogits(t *testing.T) {
+// TestGPUHeadHoldsFewLogits: the logits never exist as a whole.
+func TestGPUHeadHoldsFewLogits(t *testing.T) {
 	defer func(n int) { lossBytes = n }(lossBytes)
 	lossBytes = 32 * 4096 * 2
 	d := openGPU(t, "bfloat16")
@@ -95,8 +95,8 @@ func TestHeadHoldsFewLogits(t *testing.T) {
 	}
 }
 
-// TestLossTwice: a loss that gave its gradient away says so.
-func TestLossTwice(t *testing.T) {
+// TestGPULossTwice: a loss that gave its gradient away says so.
+func TestGPULossTwice(t *testing.T) {
 	d := openGPU(t, "bfloat16")
 	x, w := d.Param("x", 2, 3), d.Param("w", 5, 3)
 	for name, head := range map[string]func(h, ids *Tensor) *Tensor{
@@ -118,8 +118,8 @@ func TestLossTwice(t *testing.T) {
 	}
 }
 
-// TestManyProducts: a batch that is larger than what the library takes at once.
-func TestManyProducts(t *testing.T) {
+// TestGPUManyProducts: a batch that is larger than what the library takes at once.
+func TestGPUManyProducts(t *testing.T) {
 	defer func(n int) { mostProducts = n }(mostProducts)
 	mostProducts = 2
 	run := func(d *Device) (l [][]float32) {
@@ -139,9 +139,9 @@ func TestManyProducts(t *testing.T) {
 	}
 }
 
-// TestGradientsOfParamsAreFloat32: many small contributions to the gradient of a
+// TestGPUGradientsOfParamsAreFloat32: many small contributions to the gradient of a
 // Param add up in mixed precision, too.
-func TestGradientsOfParamsAreFloat32(t *testing.T) {
+func TestGPUGradientsOfParamsAreFloat32(t *testing.T) {
 	d := openGPU(t, "bfloat16")
 	x, w := d.Const("x", []float32{1, 1}, 1, 2), d.Param("w", 2, 2)
 	for range 600 { // in bfloat16 the sum would stop at 256
@@ -153,9 +153,9 @@ func TestGradientsOfParamsAreFloat32(t *testing.T) {
 	}
 }
 
-// TestExpertsInChunks: rows in chunks of any size give what the CPU does, with
+// TestGPUExpertsInChunks: rows in chunks of any size give what the CPU does, with
 // experts that nobody asks, and ids that are none.
-func TestExpertsInChunks(t *testing.T) {
+func TestGPUExpertsInChunks(t *testing.T) {
 	defer func(n int) { expertBytes = n }(expertBytes)
 	run := func(d *Device) [][]float32 {
 		rng := rand.New(rand.NewPCG(1, 2))

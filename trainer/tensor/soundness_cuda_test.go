@@ -14,9 +14,9 @@ import (
 // wide are shapes that reach the tensor cores and several tiles.
 var wide = [][]int{{1, 70, 1, 64}, {2, 33, 2, 64}, {1, 66, 1, 128}, {1, 130, 1, 64}, {1, 1, 70, 70}}
 
-// TestPoisonPassesEveryKernel is TestPoisonPassesEveryOperation on the emulated
+// TestGPUKernelsPassPoison is TestPoisonPassesEveryOperation on the emulated
 // GPU: what the evaluator's proof on a GPU rests on.
-func TestPoisonPassesEveryKernel(t *testing.T) {
+func TestGPUKernelsPassPoison(t *testing.T) {
 	emulated.Use(t)
 	for _, precision := range []string{"float32", "bfloat16"} {
 		d, err := tensor.Open(tensor.Config{Threads: 2, Device: "cuda", Precision: precision})
