@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/autoresearch-go/autoresearch/activities/sandbox"
 )
 
 // ErrNoCompiler says that this machine has no C compiler, which programs for
@@ -48,7 +46,7 @@ func compiler() (path string, err error) {
 // compilerFiles is what a compiler reads of the system: programs, headers and
 // libraries, and its own installation where that lies elsewhere.
 func compilerFiles(path string) []string {
-	files := sandbox.SystemPaths()
+	files := systemPaths()
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return files

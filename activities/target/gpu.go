@@ -88,7 +88,7 @@ func emulate(s *sandbox.Spec) {
 	for _, name := range []string{emulatedGPUs, "AUTORESEARCH_EMULATED_ORDER"} {
 		s.Env = append(s.Env, name+"="+os.Getenv(name))
 	}
-	s.ReadOnly = append(s.ReadOnly, sandbox.SystemPaths()...)
+	s.ReadOnly = append(s.ReadOnly, systemPaths()...)
 	if script != "" {
 		s.Writable = append(s.Writable, filepath.Dir(script))
 	}
