@@ -21,13 +21,23 @@ func init() {
 			c.kernels().Gather(c.result().array(), c.value(0).array(), c.cudaPicks(c.out.shape))
 		},
 		backward: func(c *call) {
-			c.kernels().ScatterAdd(c.gradZeroed(0).array(), c.grad().array(), c.cudaPicks(c.out.shape), false)
+			p := c.cudaPicks(c.out.shape)
+			if g := c.gradZeroed(0).array(); picksRows(p) {
+				c.kernels().EmbedGrad(g, c.grad().array(), c.sortedIDs(p.N, c.in[1].mem), p.Inner)
+			} else {
+				c.kernels().ScatterAdd(g, c.grad().array(), p, false)
+			}
 		},
 	}
 	onGPU["scatter_add"] = gpuOp{
 		forward: func(c *call) {
 			c.kernels().MapFlat("copy", 0, false, c.result().array(), c.value(0).array())
-			c.kernels().ScatterAdd(c.result().array(), c.value(2).array(), c.cudaPicks(c.in[2].shape), true)
+			p := c.cudaPicks(c.in[2].shape)
+			if picksRows(p) {
+				c.kernels().ScatterRows(c.result().array(), c.value(2).array(), c.sortedIDs(p.N, c.in[1].mem), p.Inner)
+			} else {
+				c.kernels().ScatterAdd(c.result().array(), c.value(2).array(), p, true)
+			}
 		},
 		backward: func(c *call) {
 			if c.in[2].needGrad {
@@ -54,10 +64,16 @@ func (c *call) table() (v, n int, ids block) {
 }
 
 // sortedIDs are the ids of input 1 in order. They stay with it until the next
-// Reset, since several tables may be looked up with the same ids.
+// Reset, since several tables may be looked up with the same ids; tensors that
+// outlive a step, which a graph has, get other ids.
 func (c *call) sortedIDs(v int, ids block) cuda.SortedIDs {
 	t := c.in[1]
 	s := cuda.SortedIDs{N: ids.n, V: v}
+	if t.kind != kindStep {
+		s.At = c.temp(s.Size(), gpu.I32).at
+		c.kernels().SortIDs(s, ids.at)
+		return s
+	}
 	if t.sorted.n != s.Size() {
 		c.dev.acc.free(&t.sorted)
 		t.sorted = c.dev.acc.alloc(s.Size(), gpu.I32)
@@ -75,3 +91,9 @@ func (c *call) cudaPicks(small []int) cuda.Picks {
 	return cuda.Picks{Lanes: l, IDs: c.idsOf(1, l.N).at, Count: small[c.int(0)],
 		Shared: len(c.in[1].shape) == 1 && len(c.in[0].shape) > 1}
 }
+
+// picksRows says that whole rows are picked, and many: those are sorted by id, as
+// for a table. Otherwise each line is the work of one thread.
+func picksRows(p cuda.Picks) bool { return p.Shared && p.Outer == 1 && p.Count >= manyRows }
+
+const manyRows = 64

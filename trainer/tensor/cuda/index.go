@@ -78,6 +78,17 @@ func (k *Kernels) EmbedGrad(dtable, dy Array, s SortedIDs, c int) {
 	}
 }
 
+// ScatterRows adds to y [s.V,c] the rows of x [s.N,c] of each id, as EmbedGrad does.
+// Columns of y become NaN where x has a NaN, all if an id is not in 0..s.V-1.
+func (k *Kernels) ScatterRows(y, x Array, s SortedIDs, c int) {
+	poison := k.scratch(c)
+	defer k.dev.Free(poison.At)
+	k.Reduce("poison", 1, false, poison, x, Array{}, Array{}, Lanes{1, s.N, c})
+	k.EmbedGrad(y, x, s, c)
+	k.launch("index", "poison_columns", blocks(y.N), gpu.Dim{threads}, 0, gpu.Address(y.At), typed(y), gpu.Address(poison.At), gpu.Address(s.At),
+		gpu.Int(s.N), gpu.Int(s.V), gpu.Int(c))
+}
+
 // Picks are ids into the N of large arrays [Outer, N, Inner], which make small
 // ones [Outer, Count, Inner]: [Outer, Count, Inner] of them, or with Shared
 // [Count] for all lines.

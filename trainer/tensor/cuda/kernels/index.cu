@@ -235,6 +235,15 @@ KERNEL(256) embed_join(void *dtable, int type, const float *partial, const int *
 	}
 }
 
+// poison_columns makes columns of y [v,c] NaN where poison [c] is, all of them if
+// there were ids that are none: starts as above, n ids in all.
+KERNEL(256) poison_columns(void *y, int ytype, const float *poison, const int *starts, int n, int v, int c) {
+	bool all = starts[v] < n;
+	FOR_GRID(i, v * c)
+		if (all || poison[i % c] != 0.f)
+			store(y, ytype, i, NAN32);
+}
+
 // Gather and its like see x as [outer, n, inner] and ids as [outer, k, inner], or
 // [k] for all lines.
 
