@@ -34,9 +34,9 @@ typedef decltype(sizeof 0) size_t;
 namespace emu {
 // The CUDA thread that runs. Where the compiler can keep a register for it, a switch
 // between fibers changes it at no cost.
-#if defined(__x86_64__) && !defined(__clang__)
+#if defined(__x86_64__) && !defined(__clang__) && !defined(EMU_PLAIN)
 register Thread *self asm("r15");
-#elif defined(__aarch64__) && !defined(__clang__)
+#elif defined(__aarch64__) && !defined(__clang__) && !defined(EMU_PLAIN)
 register Thread *self asm("x28");
 #else
 static thread_local Thread *self;

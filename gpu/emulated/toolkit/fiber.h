@@ -5,7 +5,8 @@
 #include <cstdint>
 #include <cstdlib>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
+#if defined(EMU_PLAIN) || (!defined(__x86_64__) && !defined(__aarch64__))
+#define EMU_UCONTEXT  // slower; EMU_PLAIN is for trying it elsewhere
 #include <ucontext.h>
 #endif
 
@@ -15,7 +16,7 @@ struct Fiber {
   void *sp = nullptr;  // where it stopped
 };
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(EMU_UCONTEXT)
 extern "C" void emu_switch(void **save, void *to);
 // Saves what a called function must preserve, and goes on where the other stopped.
 __asm__(R"(
@@ -45,7 +46,7 @@ inline void *fiber_stack(char *top, void (*run)()) {
   *--p = (void *)run;
   return p - 6;
 }
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(EMU_UCONTEXT)
 extern "C" void emu_switch(void **save, void *to);
 __asm__(R"(
 .text
