@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/autoresearch-go/autoresearch/gpu"
@@ -30,10 +31,7 @@ func Libraries(t testing.TB) string {
 	if OnGPU() {
 		return os.Getenv(gpu.LibrariesVariable)
 	}
-	dir, err := Directory()
-	if err == nil {
-		err = Build(context.Background(), dir)
-	}
+	dir, err := built()
 	if errors.Is(err, ErrNoCompiler) && os.Getenv("AUTORESEARCH_TEST_CUDA") != "required" {
 		t.Skip(err)
 	}
@@ -42,6 +40,16 @@ func Libraries(t testing.TB) string {
 	}
 	return dir
 }
+
+// built is where the toolkit is, or why it could not be built; what went wrong once
+// in a process does so again.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := Directory()
+	if err == nil {
+		err = Build(context.Background(), dir)
+	}
+	return dir, err
+})
 
 // Use lets the test, and processes that it starts, find the emulated toolkit with
 // one healthy GPU, or with those of a script made by [NewScript].

@@ -24,7 +24,7 @@ struct Scheduler {
   void (*copy)(Thread *, void *shared, const void *src, int bytes, int valid);  // begins a copy
   void (*commit)(Thread *);                                                     // closes a group of copies
   void (*wait)(Thread *, int groups);                                           // for all but the newest groups
-  [[noreturn]] void (*fail)(int code, const char *file, int line, const char *what);
+  void (*fail)(int code, const char *file, int line, const char *what);  // does not return
 };
 
 struct Block {
