@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/autoresearch-go/autoresearch/activities/target"
 	"github.com/autoresearch-go/autoresearch/gpu"
 	"github.com/autoresearch-go/autoresearch/gpu/health"
 	"github.com/autoresearch-go/autoresearch/workers"
@@ -57,7 +58,13 @@ func findGPUs(ctx context.Context, choose []string) ([]workers.GPU, error) {
 		}
 		return nil, newFailure(code, unusable.Help, "%w", err)
 	}
-	return all, err
+	if err == nil {
+		err = target.CanBuildCUDA(ctx)
+	}
+	if err != nil {
+		return nil, failed("candidates are built where they train; 'autoresearch doctor' checks this machine", "%w", err)
+	}
+	return all, nil
 }
 
 // noteGPUs names the GPUs that are served.
@@ -84,7 +91,14 @@ func (a *app) gpuState(ctx context.Context) []finding {
 		f := classify(err)
 		return []finding{warn(f.Error(), f.hint)}
 	}
-	return append(gpuFindings(r, nvidiaDevices()), a.gpuTests(ctx, r)...)
+	out := append(gpuFindings(r, nvidiaDevices()), a.gpuTests(ctx, r)...)
+	if len(r.GPUs) > 0 {
+		if err := target.CanBuildCUDA(ctx); err != nil {
+			return append(out, fail("programs for GPUs cannot be built here: "+err.Error(), ""))
+		}
+		out = append(out, ok("programs for GPUs can be built here"))
+	}
+	return out
 }
 
 // nvidiaDevices are the device files of GPUs.
