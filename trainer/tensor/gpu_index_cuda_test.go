@@ -42,8 +42,8 @@ func TestGPUTablesShareSortedIDs(t *testing.T) {
 	}
 }
 
-// TestManyRows picks and scatters more rows than one thread should.
-func TestManyRows(t *testing.T) {
+// TestGPUManyRows picks and scatters more rows than one thread should.
+func TestGPUManyRows(t *testing.T) {
 	words := make([]int32, 300)
 	for i := range words {
 		words[i] = int32(i*i) % 11
@@ -74,9 +74,9 @@ func TestManyRows(t *testing.T) {
 	}
 }
 
-// TestGraphSortsAnew: a graph that scatters many rows does it with the ids of each
+// TestGPUGraphSortsAnew: a graph that scatters many rows does it with the ids of each
 // run.
-func TestGraphSortsAnew(t *testing.T) {
+func TestGPUGraphSortsAnew(t *testing.T) {
 	var want [][]float32
 	for i, d := range []*Device{openTest(t, Config{Threads: 2}), openGPU(t, "float32")} {
 		table := d.Param("table", 7, 4)
