@@ -54,9 +54,7 @@ func TestGPUWaitingForRMSNorm(t *testing.T) {
 		for precision, tolerance := range map[string]float64{"float32": 1e-5, "bfloat16": 0.05} {
 			t.Run(name+"/"+precision, func(t *testing.T) {
 				d := openGPU(t, precision)
-				got := d.values(t, f)
-				d.acc.eager = true
-				want := d.values(t, f)
+				got, want := d.values(t, f, false), d.values(t, f, true)
 				for i := range want {
 					if diff := math.Abs(float64(got[i] - want[i])); !(diff <= tolerance*max(1, math.Abs(float64(want[i])))) {
 						t.Fatalf("element %d is %v, without waiting it is %v", i, got[i], want[i])
@@ -68,10 +66,11 @@ func TestGPUWaitingForRMSNorm(t *testing.T) {
 }
 
 // values are the result of f on two tensors that products gave, and the gradients
-// of what they were made from.
-func (d *Device) values(t *testing.T, f func(t *testing.T, x, y *Tensor) *Tensor) []float32 {
+// of what they were made from; eager says that nothing waits.
+func (d *Device) values(t *testing.T, f func(t *testing.T, x, y *Tensor) *Tensor, eager bool) []float32 {
 	rng := rand.New(rand.NewPCG(5, 6))
 	d.Reset()
+	d.acc.eager = eager // Reset ends it
 	d.ZeroGrad()
 	if d.byName["p"] == nil {
 		for _, name := range []string{"p", "q"} {
