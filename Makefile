@@ -6,9 +6,11 @@ GO ?= go
 ENGINE_FLAGS = CGO_ENABLED=0 GOWORK=off GOFLAGS=-buildvcs=false
 
 # The tag cuda needs a C compiler and nothing of NVIDIA's: gorgonia.org/cu finds
-# our own header and an empty library (see package gpu).
+# our own header and an empty library (see package gpu). NVIDIA's go-nvml warns of
+# functions that nobody here calls, and finds its library's at their first use,
+# which some distributions' linkers do not allow by default.
 HAS_CUDA = [ "$$($(GO) env GOOS)" = linux ] && command -v $$($(GO) env CC) >/dev/null
-CUDA = CGO_ENABLED=1 CGO_CFLAGS=-I$(CURDIR)/gpu/include CGO_LDFLAGS=-L$(CURDIR)/gpu/lib
+CUDA = CGO_ENABLED=1 CGO_CFLAGS="-O2 -I$(CURDIR)/gpu/include -Wno-deprecated-declarations" CGO_LDFLAGS="-L$(CURDIR)/gpu/lib -Wl,-z,lazy"
 
 # Elsewhere the tests that need the tag are those in files that have it: what runs
 # without it has run.
