@@ -33,34 +33,39 @@ func same(a, b []float32) bool {
 	return slices.EqualFunc(a, b, func(x, y float32) bool { return math.Float32bits(x) == math.Float32bits(y) })
 }
 
-// Each kernel rotates the values of a block by one, through shared memory.
+// Each kernel moves the values of a block by one, through shared memory. Threads
+// that read what later ones write are wrong in the usual order, those that read
+// what earlier ones write in the opposite order alone.
 const rotation = `extern "C" __global__ void k(float *x, int n) {
 	SHARED
 	int i = threadIdx.x;
 	s[i] = x[blockIdx.x * blockDim.x + i];
 	BARRIER
-	x[blockIdx.x * blockDim.x + i] = s[(i + 1) % blockDim.x];
+	x[blockIdx.x * blockDim.x + i] = s[FROM];
 }`
 
 func TestBarriers(t *testing.T) {
 	Use(t)
-	want := make([]float32, 128)
-	for i := range want {
-		want[i] = float32(i/64*64 + (i+1)%64)
-	}
+	directions := map[string]func(i int) int{"min(i + 1, 63)": func(i int) int { return min(i+1, 63) }, "max(i - 1, 0)": func(i int) int { return max(i-1, 0) }}
 	for name, shared := range map[string]string{"static": "__shared__ float s[64];", "dynamic": "extern __shared__ __align__(16) float s[];"} {
 		for barrier, right := range map[string]bool{"__syncthreads();": true, "": false, "__syncwarp();": false} {
-			source := strings.NewReplacer("SHARED", shared, "BARRIER", barrier).Replace(rotation)
-			t.Run(name+barrier, func(t *testing.T) {
-				found := false
-				Reversed(t, func(t *testing.T) {
-					got := run(t, source, 2, 64, 256, upTo(128))
-					found = found || !same(got, want)
-				})
-				if found == right {
-					t.Errorf("with barrier %q the result is right: %v", barrier, !found)
+			for from, source := range directions {
+				want := make([]float32, 128)
+				for i := range want {
+					want[i] = float32(i/64*64 + source(i%64))
 				}
-			})
+				kernel := strings.NewReplacer("SHARED", shared, "BARRIER", barrier, "FROM", from).Replace(rotation)
+				t.Run(name+barrier+from, func(t *testing.T) {
+					found := false
+					Reversed(t, func(t *testing.T) {
+						got := run(t, kernel, 2, 64, 256, upTo(128))
+						found = found || !same(got, want)
+					})
+					if found == right {
+						t.Errorf("with barrier %q the result is right: %v", barrier, !found)
+					}
+				})
+			}
 		}
 	}
 }
@@ -101,8 +106,9 @@ func TestThreadsThatReturned(t *testing.T) {
 			__shared__ float s[64];
 			s[threadIdx.x] = 1;
 			if (threadIdx.x >= 40) return;
+			int lanes = __popc(__ballot_sync(~0u, 1));
 			__syncthreads();
-			x[threadIdx.x] = s[39 - threadIdx.x] + __popc(__ballot_sync(~0u, 1));
+			x[threadIdx.x] = s[39 - threadIdx.x] + lanes;
 		}`, 1, 64, 0, upTo(64))
 		for i, v := range got {
 			if want := []float32{33, 9, float32(i)}[min(i/32+i/40, 2)]; v != want {
