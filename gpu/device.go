@@ -7,6 +7,7 @@ import "C"
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -50,7 +51,7 @@ func Open(config Config) (*Device, error) {
 	}
 	d := &Device{config: config, info: info, device: cu.Device(info.Index), generation: generations.Add(1)}
 	d.modules, d.kernels = map[[32]byte]cu.Module{}, map[kernelKey]*Kernel{}
-	d.memory = pool{take: d.takeSegment, give: d.giveSegment}
+	d.memory = pool{take: d.takeSegment, give: d.giveSegment, apart: os.Getenv(ApartVariable) != ""}
 	for i := range d.args {
 		d.params[i] = unsafe.Pointer(&d.args[i])
 	}

@@ -8,6 +8,10 @@ import (
 // LibrariesVariable names directories to look for NVIDIA's libraries in first.
 const LibrariesVariable = "AUTORESEARCH_CUDA_LIBRARIES"
 
+// ApartVariable, if it is set, makes each array an allocation of the driver's own,
+// for tools that check accesses. It is slow.
+const ApartVariable = "AUTORESEARCH_GPU_APART"
+
 // ErrNotBuilt says that this program was compiled without the tag cuda.
 var ErrNotBuilt = errors.New("this program was built without GPU support: build it with make cuda (go build -tags cuda; see docs/cuda.md)")
 

@@ -36,6 +36,10 @@ type span struct {
 type pool struct {
 	take func(bytes int64) (Ptr, *Error) // a segment from the driver
 	give func(at Ptr, bytes int64)
+	// apart asks the driver for each request alone and gives it back at once: slow,
+	// but what checks accesses (compute-sanitizer, the emulation) sees where each
+	// array ends, and not only where segments do.
+	apart bool
 
 	used  []*span // by address
 	free  []*span // by class, size and address
@@ -62,7 +66,9 @@ func byAddress(a, b *span) int { return cmp.Compare(a.at, b.at) }
 
 // alloc gives memory, or the driver's error once nothing cached is left.
 func (p *pool) alloc(bytes int64) (Ptr, *Error) {
-	bytes = max(roundUp(bytes, granule), granule)
+	if bytes = max(bytes, 1); !p.apart {
+		bytes = roundUp(bytes, granule)
+	}
 	s := p.fit(bytes)
 	if s == nil {
 		var err *Error
@@ -95,13 +101,16 @@ func (p *pool) fit(bytes int64) *span {
 func (p *pool) grow(bytes int64) (*span, *Error) {
 	small := bytes <= smallRequest
 	size := max(roundUp(bytes, pageBytes), largeSegment)
-	if small {
+	switch {
+	case p.apart:
+		size = bytes
+	case small:
 		size = smallSegment
 	}
 	at, err := p.take(size)
 	if err != nil && err.Fault == ByMemory {
 		p.trim()
-		size = roundUp(bytes, pageBytes)
+		size = min(size, roundUp(bytes, pageBytes))
 		at, err = p.take(size)
 	}
 	if err != nil {
@@ -178,6 +187,9 @@ func (p *pool) release(at Ptr) bool {
 		p.drop(b)
 	}
 	insert(&p.free, s, bySpace)
+	if p.apart {
+		p.trim()
+	}
 	return true
 }
 

@@ -234,3 +234,20 @@ func TestPoolSteps(t *testing.T) {
 		t.Errorf("%.1f allocations in a step, %d bytes more from the driver", n, b.taken-taken)
 	}
 }
+
+// Apart, the driver knows each array, and has it back when it is freed.
+func TestPoolApart(t *testing.T) {
+	p, b := newPool(t, 1000)
+	p.apart = true
+	x, y := mustAlloc(t, p, 300), mustAlloc(t, p, 1)
+	if b.segments[x] != 300 || b.segments[y] != 1 || p.bytes != 301 {
+		t.Errorf("the driver gave %v", b.segments)
+	}
+	if _, err := p.alloc(700); err == nil {
+		t.Error("1001 of 1000 bytes")
+	}
+	if !p.release(x) || len(b.segments) != 1 || p.held != 1 {
+		t.Errorf("after a release the driver has given %v", b.segments)
+	}
+	mustAlloc(t, p, 999)
+}
