@@ -10,8 +10,7 @@
 //
 // Build makes DIR, which holds all that the other machine needs: the trainer and
 // the tests of the GPU packages as binaries, made data, the twin and run.sh, which
-// tests, checks with compute-sanitizer, trains a short run on CPU and GPU, and
-// times. Time lets the peers take blocks of steps in turns (package race) and
+// tests, times, and checks with compute-sanitizer, in parts (see there). Time lets the peers take blocks of steps in turns (package race) and
 // prints a Markdown table: tokens a second, the ratio to each twin by round, model
 // FLOP utilization. It fails with the output of the peer that failed.
 package main
