@@ -29,6 +29,12 @@ const peakTFLOPs = 989.5
 
 // compare prints the table.
 func (o options) compare(ctx context.Context) error {
+	// A program of the current directory is not found by its bare name.
+	dir, err := filepath.Abs(o.dir)
+	if err != nil {
+		return err
+	}
+	o.dir = dir
 	text, err := os.ReadFile(filepath.Join(o.dir, "constants.json"))
 	if err != nil {
 		return fmt.Errorf("%w; make the directory with: go run ./bench/gpu build %s", err, o.dir)

@@ -56,3 +56,19 @@ func TestRunScript(t *testing.T) {
 		})
 	}
 }
+
+// The programs of the current directory are found, as run.sh calls it there.
+func TestTimeInCurrentDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for name, text := range map[string]string{
+		"constants.json": `{"Dim": 8, "KVHeads": 1, "HeadDim": 8, "Depth": 1, "MLPRatio": 1, "Context": 8, "BatchSize": 1, "Accumulate": 1, "Window": "L"}`,
+		"trainer":        "#!/bin/sh\necho ready >&3\nwhile read n; do echo done >&3; done\n",
+	} {
+		if err := os.WriteFile(name, []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := run(t.Context(), []string{"time", "-dir", ".", "-python", "", "-rounds", "1", "-steps", "1"}); err != nil {
+		t.Error(err)
+	}
+}

@@ -56,12 +56,20 @@ var built = sync.OnceValues(func() (string, error) {
 func Use(t testing.TB, s ...*Script) {
 	t.Helper()
 	t.Setenv(gpu.LibrariesVariable, Libraries(t))
+	if OnGPU() {
+		keepContext()
+	}
 	path := ""
 	if len(s) > 0 {
 		path = s[0].path
 	}
 	t.Setenv(scriptVariable, path)
 }
+
+// keepContext holds a real GPU's context until the process ends: making one takes
+// tenths of a second, and the tests open the GPU thousands of times. Where there is
+// no GPU the tests say so themselves.
+var keepContext = sync.OnceFunc(func() { _, _ = gpu.Open(gpu.Config{}) })
 
 // Reversed runs a test with the emulation's threads and blocks in their order and
 // in the opposite one: what differs between these lacks a barrier. Devices must be
