@@ -73,10 +73,12 @@ func (o options) start(ctx context.Context, constants map[string]any) (peers []*
 	case o.python != "" && o.device == "cpu":
 		names = append(names, "sdpa") // FlexAttention has no backward there
 	case o.python != "":
-		names = append(names, "flex")
+		// One twin: peers hold their memory all the time, and it has no room for three.
+		twin := "flex"
 		if exec.CommandContext(ctx, o.python, "-c", "import flash_attn_interface").Run() == nil {
-			names = append(names, "flash3")
+			twin = "flash3"
 		}
+		names = append(names, twin)
 	}
 	for _, name := range names {
 		cmd, err := o.command(ctx, name, constants)

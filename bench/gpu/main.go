@@ -2,7 +2,7 @@
 // one run: trainer/train.go with the sizes of Karpathy's train.py (depth 8, 512
 // channels, 4 heads of 128, 2,048 tokens of context, vocabulary 8,192, 524,288
 // tokens a step, windows SSSL) against step.py, the same model in PyTorch with
-// FlexAttention and, where it is installed, FlashAttention 3.
+// FlashAttention 3, where that is installed, else FlexAttention.
 //
 //	go run ./bench/gpu build DIR                 # on a machine with Go
 //	DIR/run.sh                                   # on the one with the GPU, which needs no Go
