@@ -26,7 +26,7 @@ func TestSizesFitTheTrainer(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		if p, err := plainAdamW(p); err != nil || strings.Contains(p.Source, "o.muon(b.") {
+		if p, err := plainAdamW(p); err != nil || strings.Contains(p.Source, "o.muon(group)") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if name == "default" {

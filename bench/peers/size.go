@@ -31,11 +31,11 @@ func sizeNames() string {
 
 // plainAdamW puts the matrices, too, under AdamW, at model.py's PLAIN_RATE.
 func plainAdamW(p race.Program) (race.Program, error) {
-	call := regexp.MustCompile(`o\.muon\((b\.Q.*)\)`)
+	call := regexp.MustCompile(`o\.muon\((group)\)`)
 	if !call.MatchString(p.Source) {
 		return p, fmt.Errorf("%s has no call %v to replace by AdamW", race.TrainFile, call)
 	}
-	p.Source = call.ReplaceAllString(p.Source, "for _, w := range []*tensor.Tensor{$1} {\no.adam(w, 0.002, Beta1)\n}")
+	p.Source = call.ReplaceAllString(p.Source, "for _, w := range $1 {\no.adam(w, 0.002, Beta1)\n}")
 	return p, nil
 }
 
