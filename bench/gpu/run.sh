@@ -46,10 +46,10 @@ part() { # name, seconds, command...
 }
 
 tests() { # binary, arguments...: fails where no test has run
-  local log result=0
+  local log result
   log=$(mktemp)
-  "./$1.test" -test.v -test.count 1 -test.failfast=false "${@:2}" >"$log" 2>&1 || result=$?
-  cat "$log"
+  "./$1.test" -test.v -test.count 1 "${@:2}" 2>&1 | tee "$log" # seen even if it hangs
+  result=${PIPESTATUS[0]}
   echo "$(grep -c '^--- PASS' "$log") tests passed, $(grep -c '^--- FAIL' "$log") failed, $(grep -c '^--- SKIP' "$log") skipped"
   grep -q '^--- PASS' "$log" || result=1
   rm -f "$log"
