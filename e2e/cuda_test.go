@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -358,40 +360,108 @@ func TestCUDARefused(t *testing.T) {
 }
 
 // The real trainer, built with the tag in the sandbox and run there on emulated
-// GPUs. The memory of the one fails under the baseline: that goes on from its
-// checkpoint on the other one, where the rest is trained and evaluated too. A
-// candidate that lacks memory, or goes astray, is the candidate's own affair.
+// GPUs. Under the baseline the memory of the first one fails, and the second one
+// hangs, as does its self-test: it goes on from its checkpoints, and ends on the
+// third one, as if nothing had happened. There a candidate that lacks memory, and
+// one whose kernel has no end, are the candidates' own affair, and the GPU works on.
 func TestCUDATrainer(t *testing.T) {
 	u := newUser(t)
 	u.tinyTrainer()
-	script, uuids := u.onGPUs(2)
+	script, uuids := u.onGPUs(3)
 	texts := filepath.Join(t.TempDir(), "texts")
 	require.NoError(t, os.CopyFS(texts, os.DirFS("../workflows/double")))
 	require.NoError(t, os.CopyFS(filepath.Join(texts, "record"), os.DirFS("../workflows/record")))
 	require.NoError(t, os.CopyFS(filepath.Join(texts, "more"), os.DirFS("../experiment")))
+	ideas := filepath.Join(t.TempDir(), "script.jsonl")
+	require.NoError(t, os.WriteFile(ideas, []byte(`{"set":{"BatchSize":32,"Context":512,"MLPRatio":8}}`+"\n"+`{"set":{"MatrixLR":0.02}}`+"\n"+`{"set":{"MatrixLR":0.04}}`+"\n"), 0o644))
+	u.env = append(u.env, "AUTORESEARCH_SCRIPT="+ideas)
 	const tag = "real"
-	hit := filepath.Join(filepath.Dir(script.Path()), "hit")
-	require.NoError(t, script.Add("fault gpu="+uuids[0]+" at=launch:3000 code=214 file="+hit, "nvml gpu="+uuids[1]+fmt.Sprintf(" process=%d:9MiB", os.Getpid())))
-	args := []string{"up", plain, "--device", "cuda", "--tag", tag, "--budget", "4s", "--experiments", "1", "--seeds", "1", "--dataset", texts, "--exit"}
-	up := u.start(args...)
-	eventually(t, "a run meets the error", func() bool { _, err := os.Stat(hit); return err == nil })
-	require.NoError(t, script.Set(append(emulatedLines(script)[:2], "nvml gpu="+uuids[0]+" ecc=1")...))
-	eventually(t, "the GPU is quarantined", func() bool {
-		state, why := u.unwell(tag, uuids[0])
-		return state == experiment.SlotQuarantined && strings.Contains(why, "uncorrectable memory errors")
-	})
+	there := emulatedLines(script)
+	set := func(lines ...string) { t.Helper(); require.NoError(t, script.Set(slices.Concat(there, lines)...)) }
+	busy := func(i int) string { return fmt.Sprintf("nvml gpu=%s process=%d:9MiB", uuids[i], os.Getpid()) }
+	at := func(name string) string { return filepath.Join(filepath.Dir(script.Path()), name) }
+	quarantined := func(i int, reason string) {
+		t.Helper()
+		eventually(t, "the GPU is quarantined: "+reason, func() bool {
+			state, why := u.unwell(tag, uuids[i])
+			return state == experiment.SlotQuarantined && strings.Contains(why, reason)
+		})
+	}
+
+	set(busy(1), busy(2))
+	up := u.start("up", plain, "--device", "cuda", "--tag", tag, "--budget", "4s", "--experiments", "3", "--seeds", "1", "--dataset", texts, "--proposer", "script", "--exit")
+	u.training(tag, 0)
+	set(busy(1), busy(2), "fault gpu="+uuids[0]+" code=214 file="+at("hit"))
+	eventually(t, "the run meets the error", func() bool { return exists(at("hit")) })
+	const ecc, hung = "1 uncorrectable memory errors", "the self-test failed: the process that asks the NVIDIA driver died (signal: killed)"
+	broken := "nvml gpu=" + uuids[0] + " ecc=1"
+	set(busy(1), busy(2), broken)
+	quarantined(0, ecc)
+
+	set(busy(2), broken)
+	eventually(t, "the run goes on", func() bool { return len(u.attempts(tag, 0)) == 2 })
+	set(busy(2), broken, "hang gpu="+uuids[1]+" file="+at("run-hangs"), "hang gpu="+uuids[1]+" file="+at("test-hangs"))
+	eventually(t, "the run has been ended, and the self-test hangs", func() bool { return exists(at("test-hangs")) })
+	require.True(t, exists(at("run-hangs")))
+	u.endSelfTest(uuids[1])
+	quarantined(1, hung)
+
+	set(broken, "oom gpu="+uuids[2]+" bytes=64MiB")
+	u.training(tag, 2)
+	require.NoError(t, script.Add("hang gpu="+uuids[2]+" file="+at("candidate-hangs")))
+	c := u.temporal()
 	up.wait()
-	u.checkLedger(tag, 1)
+	u.checkLedger(tag, 3)
 	rows := u.history(tag)
-	for _, r := range rows {
+	for n, reason := range []experiment.Reason{"", experiment.OOM, experiment.Timeout, ""} {
+		r := row(t, rows, n)
 		require.Len(t, r.Measurements, 1)
 		m := r.Measurements[0]
+		require.Equal(t, uuids[2], m.GPU.UUID)
+		if n > 0 {
+			require.Equal(t, 1, m.Attempts, "#%d", n)
+		}
+		if reason != "" {
+			require.Equal(t, experiment.Crash, r.Verdict, "#%d", n)
+			require.Equal(t, reason, m.Failure.Reason, "#%d: %v", n, m.Failure)
+			continue
+		}
 		require.Nil(t, m.Failure, "%v", m.Failure)
-		require.Equal(t, uuids[1], m.GPU.UUID)
-		require.InDelta(t, 4, m.ChargedSeconds, 2)
+		require.InDelta(t, 4, m.ChargedSeconds, 2, "paid for once")
 	}
-	require.Greater(t, rows[0].Measurements[0].Attempts, 1)
+	require.Equal(t, 3, row(t, rows, 0).Measurements[0].Attempts)
 	u.checkResumed(tag, 0, 1)
+	told := u.signals(c, tag, "slot")
+	require.Contains(t, told, ecc)
+	require.Contains(t, told, hung)
+	state, why := u.unwell(tag, uuids[2])
+	require.Empty(t, state, why)
+}
+
+// attempts are the directories of the attempts at an experiment's run that have
+// made a step.
+func (u *user) attempts(tag string, n int) (dirs []string) {
+	all, _ := filepath.Glob(filepath.Join(u.home, "runs", tag, fmt.Sprintf("%04d-0-*", n)))
+	for _, dir := range all {
+		if len(stepsIn(filepath.Join(dir, "metrics.jsonl"))) > 0 {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
+}
+
+// endSelfTest ends the self-test of a GPU, as its worker does after two minutes.
+func (u *user) endSelfTest(uuid string) {
+	u.t.Helper()
+	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range procs {
+		b, err := os.ReadFile(p)
+		if pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(p))); err == nil && strings.Contains(string(b), "\x00--test\x00"+uuid+"\x00") {
+			require.NoError(u.t, syscall.Kill(pid, syscall.SIGKILL))
+			return
+		}
+	}
+	require.Fail(u.t, "no self-test of "+uuid)
 }
 
 // tinyTrainer commits a model that an emulation trains in seconds.

@@ -35,8 +35,10 @@
 //	nvml 999          nvmlInit returns this
 //	order reverse     threads and blocks run in the opposite order; a number is a seed
 //	fault gpu=UUID at=launch:57 code=700 [file=PATH]
-//	    the 57th launch in a process fails, and with it all calls that follow. With
-//	    file, it happens if PATH does not exist, and PATH is made: once among processes.
+//	    the 57th launch in a process fails, and with it all calls that follow; where
+//	    it is past when the line is written, the next one does. A product is a launch,
+//	    too. With file, it happens if PATH does not exist, and PATH is made: once among
+//	    processes.
 //	hang gpu=UUID at=launch:57 [file=PATH]     it never ends
 //	oom gpu=UUID bytes=N    memory ends after so many bytes of a process
 //	lost gpu=UUID           all calls fail: 719, and 15 of NVML

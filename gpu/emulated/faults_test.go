@@ -121,6 +121,10 @@ func TestFaultsOfAScript(t *testing.T) {
 		}
 		wants(t, child(t, s, launches, harmless), "done after 5")
 	})
+	t.Run("a launch that is past", func(t *testing.T) {
+		s := NewScript(t, GPU(0), "fault gpu="+UUID(0)+" at=launch:0 code=214")
+		wants(t, child(t, s, launches, harmless), "214 after 0")
+	})
 	t.Run("of another GPU", func(t *testing.T) {
 		s := NewScript(t, GPU(0), GPU(1), "fault gpu="+UUID(1)+" at=launch:3 code=214")
 		wants(t, child(t, s, launches, harmless), "done after 5")

@@ -134,8 +134,10 @@ API cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int *blocks, void *f, i
 // What the directives do to this launch: 0, an error, or kHung.
 static int strike(Device *d) {
   long n = ++d->launches;
+  if (d->struck) return 0;  // nothing runs any more
   for (const Fault &f : d->gpu()->faults)
-    if (f.launch == n && strikes(f)) {
+    if (n >= f.launch && strikes(f)) {
+      d->struck = true;
       fprintf(stderr, "emulated GPU: launch %ld %s, as directed\n", n, f.code ? ("fails with " + std::to_string(f.code)).c_str() : "hangs");
       return f.code ? f.code : kHung;
     }
@@ -326,11 +328,13 @@ API cuGetProcAddress_v2(const char *name, void **out, int, uint64_t, int *status
 }
 
 // Puts work into a stream, that takes so many milliseconds: libcublasLt computes here.
+// A product is a launch like any other, which may fail or hang.
 API emu_enqueue(void *s, double ms, const Work &w) {
   Lock held = lock();
   Device *d = current();
   if (int rc = state(d)) return rc;
-  enqueue(stream(s), [=] { return d->clock += ms, w(); });
+  int struck = strike(d);
+  enqueue(stream(s), [=] { return d->clock += ms, struck ? struck : w(); });
   return 0;
 }
 

@@ -40,6 +40,7 @@ struct Device {
   long launches = 0;
   double clock = 0;  // milliseconds of work done: a model, the same in every run
   bool hangs = false;
+  bool struck = false;  // a directive has hit a launch
   Stream null{this, true, {}, nullptr};
   std::set<Stream *> streams;
 
