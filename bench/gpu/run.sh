@@ -77,7 +77,7 @@ fi
 tested trainer-tensor 420 trainer-tensor -test.run 'GPU|CUDA'
 lines=60 part kernels 120 bash -c 'benchmarks "$@"' benchmarks trainer-tensor-cuda
 if command -v compute-sanitizer >/dev/null; then
-  part memcheck 300 compute-sanitizer --tool memcheck --error-exitcode 9 ./trainer-tensor-cuda.test -test.run . -test.skip KernelsCompile -test.short -test.count 1
+  part memcheck 300 env AUTORESEARCH_GPU_APART=1 compute-sanitizer --tool memcheck --error-exitcode 9 ./trainer-tensor-cuda.test -test.run . -test.skip KernelsCompile -test.short -test.count 1
   part racecheck 300 compute-sanitizer --tool racecheck --error-exitcode 9 ./trainer-tensor-cuda.test -test.run 'Attention|Rows|Heads|Losses|Reduce|SortIDs|EmbedGrad|TopK|Transpose' -test.short -test.count 1
 elif wanted memcheck || wanted racecheck; then
   untried+=("memcheck, racecheck: there is no compute-sanitizer")
