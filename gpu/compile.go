@@ -25,17 +25,26 @@ var nvrtc struct {
 
 const hintInstall = "install a CUDA toolkit, or: python3 -m pip install nvidia-cuda-nvrtc-cu12 nvidia-cublas-cu12, and name the directories of the libraries in " + LibrariesVariable + " if they are not found"
 
+// loadTool loads one of the toolkit's libraries in a version that goes with the
+// driver's; use takes its functions, and is false where one is missing.
+func loadTool(what, name, symbol string, use func(handle unsafe.Pointer) bool) (path string, err *Error) {
+	handle, path, err := load(what, symbol, versions(name, driverLibrary.version)...)
+	if err == nil && !use(handle) {
+		err = &Error{Call: "load " + what + " " + path, Code: C.AR_NO_SYMBOL, Name: "too old", Fault: BySetup}
+	}
+	if err != nil {
+		err.Hint = strings.TrimPrefix(err.Hint+": ", ": ") + hintInstall
+	}
+	return path, err
+}
+
 // startCompiler loads NVRTC, once in a process. Where there is a driver, it is
 // one that the driver can load kernels of.
 func startCompiler() error {
 	l := &nvrtc
 	l.once.Do(func() {
-		handle, path, err := load("the kernel compiler NVRTC", "nvrtcVersion", versions("libnvrtc", driverLibrary.version)...)
-		if err == nil && C.ar_nvrtc_use(handle) != 0 {
-			err = &Error{Call: "load the kernel compiler " + path, Code: C.AR_NO_SYMBOL, Name: "too old", Fault: BySetup}
-		}
+		path, err := loadTool("the kernel compiler NVRTC", "libnvrtc", "nvrtcVersion", func(h unsafe.Pointer) bool { return C.ar_nvrtc_use(h) == 0 })
 		if err != nil {
-			err.Hint = strings.TrimPrefix(err.Hint+": ", ": ") + hintInstall
 			l.err = err
 			return
 		}

@@ -8,7 +8,6 @@ import "C"
 import (
 	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 	"unsafe"
 
@@ -31,12 +30,8 @@ var cublas struct {
 func startProducts() error {
 	l := &cublas
 	l.once.Do(func() {
-		handle, path, err := load("the matrix products cublasLt", "cublasLtGetVersion", versions("libcublasLt", driverLibrary.version)...)
-		if err == nil && C.ar_blas_use(handle) != 0 {
-			err = &Error{Call: "load the matrix products " + path, Code: C.AR_NO_SYMBOL, Name: "too old", Fault: BySetup}
-		}
+		path, err := loadTool("the matrix products cublasLt", "libcublasLt", "cublasLtGetVersion", func(h unsafe.Pointer) bool { return C.ar_blas_use(h) == 0 })
 		if err != nil {
-			err.Hint = strings.TrimPrefix(err.Hint+": ", ": ") + hintInstall
 			l.err = err
 			return
 		}

@@ -4,9 +4,7 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"math"
-	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,7 +14,6 @@ import (
 	"github.com/autoresearch-go/autoresearch/gpu"
 	"github.com/autoresearch-go/autoresearch/gpu/emulated"
 	"github.com/autoresearch-go/autoresearch/trainer/tensor"
-	"github.com/autoresearch-go/autoresearch/trainer/tensor/tensortest"
 )
 
 // The evaluator on an emulated GPU.
@@ -164,34 +161,7 @@ func TestProofOnGPUIsThePlainOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dev.Close()
-	rng := rand.New(rand.NewPCG(12, 12))
-	said := map[bool]int{}
-	for range 120 {
-		b := tensortest.RandomGraph(rng, tensortest.Exportable(), 1+rng.IntN(8))
-		g, err := b.Graph(b.Last())
-		if err != nil {
-			t.Fatal(err)
-		}
-		ids := make([]int32, tensortest.GraphB*tensortest.GraphT)
-		for i := range ids {
-			ids[i] = int32(rng.IntN(tensortest.GraphV))
-		}
-		clean, err := g.Run(cpu, ids)
-		if err != nil || !allFinite(clean) {
-			continue
-		}
-		plain, err := tensortest.ProvesCausal(cpu, g, ids)
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := &model{graph: g, dev: dev, B: tensortest.GraphB, T: tensortest.GraphT, V: g.Vocab(), cores: 1, onGPU: true}
-		err = proveCausal(m, ids, maxSeconds)
-		var f *fault
-		if proved := err == nil; proved != plain || !proved && (!errors.As(err, &f) || f.Reason != reasonNotCausal) {
-			t.Fatalf("the proof says %v, the plain one %v of %s", err, plain, b.Text(b.Last()))
-		}
-		said[plain]++
-	}
+	said := proofsAgree(t, cpu, dev, true, 12, 120)
 	t.Log(said)
 	if said[true] < 20 || said[false] < 20 {
 		t.Errorf("of the graphs, %d are causal and %d are not: too few of one kind", said[true], said[false])

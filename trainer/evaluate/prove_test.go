@@ -19,9 +19,19 @@ func TestProofIsThePlainOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	rng := rand.New(rand.NewPCG(11, 11))
-	said := map[bool]int{}
-	for range 600 {
+	said := proofsAgree(t, d, d, false, 11, 600)
+	if said[true] < 100 || said[false] < 100 {
+		t.Errorf("of the graphs, %d are causal and %d are not: too few of one kind", said[true], said[false])
+	}
+}
+
+// proofsAgree wants the proof on d to say of so many random graphs what the plain
+// one says on the CPU, and counts what that was.
+func proofsAgree(t *testing.T, cpu, d *tensor.Device, onGPU bool, seed uint64, graphs int) (said map[bool]int) {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(seed, seed))
+	said = map[bool]int{}
+	for range graphs {
 		b := tensortest.RandomGraph(rng, tensortest.Exportable(), 1+rng.IntN(8))
 		g, err := b.Graph(b.Last())
 		if err != nil {
@@ -31,15 +41,15 @@ func TestProofIsThePlainOne(t *testing.T) {
 		for i := range ids {
 			ids[i] = int32(rng.IntN(tensortest.GraphV))
 		}
-		clean, err := g.Run(d, ids)
+		clean, err := g.Run(cpu, ids)
 		if err != nil || !allFinite(clean) {
 			continue
 		}
-		plain, err := tensortest.ProvesCausal(d, g, ids)
+		plain, err := tensortest.ProvesCausal(cpu, g, ids)
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &model{graph: g, dev: d, B: tensortest.GraphB, T: tensortest.GraphT, V: g.Vocab(), cores: 1}
+		m := &model{graph: g, dev: d, onGPU: onGPU, B: tensortest.GraphB, T: tensortest.GraphT, V: g.Vocab(), cores: 1}
 		err = proveCausal(m, ids, maxSeconds)
 		var f *fault
 		if proved := err == nil; proved != plain || !proved && (!errors.As(err, &f) || f.Reason != reasonNotCausal) {
@@ -47,7 +57,5 @@ func TestProofIsThePlainOne(t *testing.T) {
 		}
 		said[plain]++
 	}
-	if said[true] < 100 || said[false] < 100 {
-		t.Errorf("of the graphs, %d are causal and %d are not: too few of one kind", said[true], said[false])
-	}
+	return said
 }
